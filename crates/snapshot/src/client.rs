@@ -1,0 +1,56 @@
+//! Callers.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+use crate::{CallLimits, ClientName, ModelPattern, Timestamp};
+
+/// One caller: a client key without the key.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Which `ClientKey` this is.
+    pub name: ClientName,
+    /// Digests of the keys that it may present (two while a rotation overlaps).
+    pub digests: Vec<KeyDigest>,
+    /// Whether it may use the admin routes of its namespace.
+    pub admin: bool,
+    /// The models that it may name; empty allows all.
+    pub models: Vec<ModelPattern>,
+    /// What it may use at most.
+    pub limits: CallLimits,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// Whether answers tell it the credential used and the number of attempts.
+    pub debug_headers: bool,
+}
+
+/// A keyed hash (HMAC-SHA-256 under the installation's key) of a client key.
+#[derive(Clone, Copy, Eq, Hash)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// Wraps a computed digest.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+#[expect(clippy::derived_hash_with_manual_eq, reason = "equal bytes hash equally; only the comparison is constant in time")]
+impl PartialEq for KeyDigest {
+    /// Compares in constant time.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[digest]")
+    }
+}

@@ -1,0 +1,2 @@
+//! Generation (CRDs, docs) and repository checks.
+fn main() {}
