@@ -122,9 +122,10 @@ impl Operation {
         match self {
             Self::Generate(api) => api.dialect(),
             Self::CountTokens => Dialect::Anthropic,
-            Self::StoredResponse | Self::ResponseInputTokens | Self::ResponseCompact | Self::Passthrough(_) => {
-                Dialect::OpenAi
-            }
+            Self::StoredResponse
+            | Self::ResponseInputTokens
+            | Self::ResponseCompact
+            | Self::Passthrough(_) => Dialect::OpenAi,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Callers.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use subtle::ConstantTimeEq;
 
@@ -26,7 +29,7 @@ pub struct Client {
 }
 
 /// A keyed hash (HMAC-SHA-256 under the installation's key) of a client key.
-#[derive(Clone, Copy, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
@@ -41,11 +44,16 @@ impl KeyDigest {
     }
 }
 
-#[expect(clippy::derived_hash_with_manual_eq, reason = "equal bytes hash equally; only the comparison is constant in time")]
 impl PartialEq for KeyDigest {
     /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for KeyDigest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

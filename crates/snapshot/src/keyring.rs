@@ -28,6 +28,7 @@ pub struct DigestKey {
 
 impl DigestKey {
     /// Derives the hashing state from the installation's key (any length, 32 random bytes advised).
+    #[expect(clippy::missing_panics_doc, reason = "HMAC takes keys of any length")]
     pub fn new(key: &Secret) -> Self {
         let mac = Hmac::new_from_slice(key.expose()).expect("an HMAC key may have any length");
         Self { mac }
@@ -41,8 +42,11 @@ impl DigestKey {
     /// The version of a secret value.
     pub fn version(&self, secret: &Secret) -> SecretVersion {
         let tag = self.tag(secret.expose());
-        let hex: String = tag[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        SecretVersion(hex.into())
+        let prefix = tag
+            .iter()
+            .take(8)
+            .fold(0u64, |prefix, byte| prefix << 8 | u64::from(*byte));
+        SecretVersion(format!("{prefix:016x}").into())
     }
 
     fn tag(&self, bytes: &[u8]) -> [u8; 32] {

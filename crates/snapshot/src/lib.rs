@@ -22,8 +22,9 @@ pub use credential::{CallLimits, Credential, ModelFilter};
 pub use keyring::{CredentialSecret, DigestKey, Keyring, SecretVersion};
 pub use name::{ClientName, CredentialName, InvalidName, ObjectName, ProviderName, RouteName};
 pub use provider::{
-    Affinity, AffinityBy, Auth, Azure, AzureStyle, Breaker, Consumers, Endpoint, ErrorMatch, ErrorRule, Fault, Header,
-    HeaderSource, Model, Provider, RestReason, RestRule, RestScope, Scheme, Selection, Strategy, Timeouts, Tls,
+    Affinity, AffinityBy, Auth, Azure, AzureStyle, Breaker, Consumers, Endpoint, ErrorMatch, ErrorRule,
+    Fault, Header, HeaderSource, Model, Provider, RestReason, RestRule, RestScope, Scheme, Selection,
+    Strategy, Timeouts, Tls,
 };
 pub use route::{FallbackOn, ModelPattern, Retry, Route, StreamPolicy, Target};
 pub use secret::Secret;

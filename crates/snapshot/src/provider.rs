@@ -68,7 +68,11 @@ pub struct Endpoint {
 impl Endpoint {
     /// `host` or `host:port`, as in a `Host` header; the scheme's default port is left out.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.to_string()
+        };
         match (self.scheme, self.port) {
             (Scheme::Http, 80) | (Scheme::Https, 443) => host,
             (_, port) => format!("{host}:{port}"),
@@ -182,7 +186,10 @@ pub struct Breaker {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { consecutive_failures: 5, open_for: Duration::from_secs(30) }
+        Self {
+            consecutive_failures: 5,
+            open_for: Duration::from_secs(30),
+        }
     }
 }
 
@@ -298,7 +305,11 @@ pub struct Selection {
 
 impl Default for Selection {
     fn default() -> Self {
-        Self { strategy: Strategy::RoundRobin, max_wait: Duration::from_secs(1), affinity: Affinity::default() }
+        Self {
+            strategy: Strategy::RoundRobin,
+            max_wait: Duration::from_secs(1),
+            affinity: Affinity::default(),
+        }
     }
 }
 
@@ -326,7 +337,10 @@ pub struct Affinity {
 
 impl Default for Affinity {
     fn default() -> Self {
-        Self { by: AffinityBy::None, ttl: Duration::from_secs(3600) }
+        Self {
+            by: AffinityBy::None,
+            ttl: Duration::from_secs(3600),
+        }
     }
 }
 

@@ -49,7 +49,10 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 3, budget_percent: 20 }
+        Self {
+            attempts: 3,
+            budget_percent: 20,
+        }
     }
 }
 
@@ -79,7 +82,10 @@ pub struct StreamPolicy {
 
 impl Default for StreamPolicy {
     fn default() -> Self {
-        Self { hold_max: Duration::from_millis(500), keep_alive_after: Duration::from_secs(15) }
+        Self {
+            hold_max: Duration::from_millis(500),
+            keep_alive_after: Duration::from_secs(15),
+        }
     }
 }
 
@@ -163,7 +169,11 @@ mod tests {
             ("a*b*b", "ab", false),
         ];
         for (pattern, model, expected) in cases {
-            assert_eq!(ModelPattern::new(pattern).matches(model), expected, "{pattern} against {model}");
+            assert_eq!(
+                ModelPattern::new(pattern).matches(model),
+                expected,
+                "{pattern} against {model}"
+            );
         }
     }
 }

@@ -34,6 +34,9 @@ mod tests {
     fn a_secret_never_prints() {
         let secret = Secret::new("canary-0123456789");
         let printed = format!("{secret:?} {secret:#?} {:?}", Some(&secret));
-        assert_eq!(printed, "[redacted] [redacted] Some([redacted])", "Debug must not show the bytes");
+        assert_eq!(
+            printed, "[redacted] [redacted] Some([redacted])",
+            "Debug must not show the bytes"
+        );
     }
 }
