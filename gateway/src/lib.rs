@@ -1,1 +1,15 @@
-//! The data plane.
+//! The data plane: serves the client dialects from a pool of upstream credentials.
+//!
+//! Start with [`app::App`], what all calls share, and the private module `flow`, one call through its rooms. This
+//! crate must never learn of Kubernetes, nor write a secret to a log, metric, span or error.
+
+pub mod app;
+pub mod body;
+pub mod commands;
+mod failure;
+mod flow;
+mod live;
+pub mod metrics;
+pub mod server;
+pub mod source;
+pub mod upstream;

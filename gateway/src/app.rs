@@ -1,0 +1,130 @@
+//! What all calls share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use pool::{Clock, Pool};
+use snapshot::DigestKey;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    body::ReplyBody,
+    flow::{self, BodyMemory, Budgets},
+    live::Live,
+    metrics::Metrics,
+    server::RequestBody,
+    source::Desired,
+    upstream::Upstreams,
+};
+
+/// What an installation allows itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether callers need no key.
+    pub allow_anonymous: bool,
+    /// Calls worked on at the same time, streams included; more are refused with 503.
+    pub max_in_flight: usize,
+    /// Bytes of request bodies held at the same time; more are refused with 503.
+    pub max_body_memory: usize,
+}
+
+/// What all calls share: the desired state of this moment, the pool, connections, counters.
+pub struct App {
+    live: ArcSwap<Live>,
+    pub(crate) pool: Pool,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) metrics: Metrics,
+    pub(crate) digests: DigestKey,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) body_memory: BodyMemory,
+    pub(crate) budgets: Budgets,
+    /// Fires when streams must end.
+    pub(crate) ending: CancellationToken,
+    in_flight: AtomicUsize,
+}
+
+/// What [`App::new`] is made of.
+pub struct Parts {
+    /// The state that replicas share.
+    pub pool: Pool,
+    /// Connections to upstreams.
+    pub upstreams: Upstreams,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Hashes client keys.
+    pub digests: DigestKey,
+    /// What the installation allows itself.
+    pub settings: Settings,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Fires when streams must end.
+    pub ending: CancellationToken,
+}
+
+impl App {
+    /// Starts with the state `desired`.
+    pub fn new(parts: Parts, desired: &Desired) -> Arc<Self> {
+        let Parts { pool, upstreams, metrics, digests, settings, clock, ending } = parts;
+        let live = Live::new(desired, &upstreams, &metrics, settings.allow_anonymous);
+        Arc::new(Self {
+            live: ArcSwap::from_pointee(live),
+            pool,
+            upstreams,
+            metrics,
+            digests,
+            body_memory: BodyMemory::new(settings.max_body_memory),
+            budgets: Budgets::default(),
+            settings,
+            clock,
+            ending,
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+
+    /// Serves one request. Dropping the future means that the client left.
+    pub async fn handle(self: Arc<Self>, request: Request<RequestBody>) -> Response<ReplyBody> {
+        flow::serve(self, request).await
+    }
+
+    /// Serves `desired` from now on; calls under way keep what they started with.
+    pub fn apply(&self, desired: &Desired) {
+        let live = Live::new(desired, &self.upstreams, &self.metrics, self.settings.allow_anonymous);
+        let before = self.live.swap(Arc::new(live));
+        for (name, credential) in &desired.snapshot.credentials {
+            let known = before.snapshot.credentials.get(name);
+            if known.is_some_and(|known| known.secret_version != credential.secret_version) {
+                self.pool.secret_changed(name);
+            }
+        }
+    }
+
+    /// The state of this moment.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Takes a place among the calls in flight; `None` when there is none left.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.settings.max_in_flight {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        self.metrics.in_flight.inc();
+        Some(InFlight(self.clone()))
+    }
+}
+
+/// A place among the calls in flight, given back on drop.
+pub(crate) struct InFlight(Arc<App>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.in_flight.dec();
+    }
+}

@@ -1,0 +1,73 @@
+//! One call, through named rooms. Each room is one file and takes what the room before gave.
+
+mod admit;
+mod authenticate;
+mod body_memory;
+mod budget;
+mod classify;
+mod dispatch;
+mod encode;
+mod ingress;
+mod listing;
+mod paths;
+mod peek;
+pub(crate) mod relay;
+mod route;
+mod select;
+mod send;
+mod settle;
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+
+pub(crate) use body_memory::BodyMemory;
+pub(crate) use budget::Budgets;
+
+use crate::{app::App, body::ReplyBody, failure::Failure, server::RequestBody};
+use admit::admit;
+use authenticate::authenticate;
+use dispatch::Dispatch;
+use ingress::{Inbound, ingress};
+use paths::{Asked, Path};
+use peek::peek;
+use route::route;
+use settle::Settlement;
+
+/// Serves one request, whatever it asks for.
+pub(crate) async fn serve(app: Arc<App>, request: Request<RequestBody>) -> Response<ReplyBody> {
+    let (inbound, asked) = ingress(request);
+    let (dialect, request_id) = (inbound.dialect, inbound.request_id.clone());
+    let answer = match asked {
+        Ok(Asked::Call(path)) => call(app, inbound, path).await,
+        Ok(asked) => listing::answer(&app, &inbound, &asked),
+        Err(failure) => Err(failure),
+    };
+    let mut response = answer.unwrap_or_else(|failure| failure.response(dialect, &request_id));
+    crate::failure::identify(response.headers_mut(), dialect, &request_id);
+    response
+}
+
+/// Serves a call to an upstream: the whole path, top to bottom.
+async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<ReplyBody>, Failure> {
+    let live = app.live(); // one version for the whole call
+    let caller = authenticate(&app, &live, &inbound).inspect_err(|failure| Settlement::stranger(&app, failure))?;
+    let mut settlement = Settlement::new(&app, &inbound, &caller);
+    let planned = async {
+        let slot = app.enter().ok_or_else(|| Failure::overloaded("too_many_requests_in_flight", OVERLOADED))?;
+        settlement.entered(slot);
+        let call = peek(&app, inbound, path).await?;
+        let plan = route(&app, &live, &caller, &call).await?;
+        settlement.planned(&call, &plan);
+        let (admission, first) = admit(&app.pool, &caller, &call, &plan).await?;
+        settlement.admitted(admission);
+        Ok(Dispatch { app: app.clone(), call, plan, first: Some(first) })
+    };
+    match planned.await {
+        Ok(dispatch) => relay::answer(dispatch, settlement).await,
+        Err(failure) => Err(settlement.failed(failure)),
+    }
+}
+
+/// What a caller reads who comes when all places are taken.
+const OVERLOADED: &str = "the gateway is working on as many requests as it may; try again";

@@ -1,0 +1,287 @@
+//! The only retry loop: select → encode → send → classify, until an answer is worth delivering.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use pool::{Lease, NoneUsable, Outcome, Settled};
+use smallvec::SmallVec;
+use snapshot::{CredentialName, FallbackOn, Fault, Timestamp};
+
+use super::{
+    classify::{Answer, Reading, Setback, classify},
+    encode::encode,
+    peek::Call,
+    route::{Hop, Plan},
+    select::{none_usable, select, soonest},
+    send::send,
+};
+use crate::{
+    app::App,
+    failure::Failure,
+    live::{LiveCredential, LiveProvider},
+    metrics,
+};
+
+/// Credentials that one call asks at most; each refusal rests its credential, so later calls ask fewer.
+const REFUSALS_MAX: u32 = 16;
+
+/// A call that was admitted and looks for an answer.
+pub(crate) struct Dispatch {
+    pub(crate) app: Arc<App>,
+    pub(crate) call: Call,
+    pub(crate) plan: Plan,
+    /// The pick that was made with the admission.
+    pub(crate) first: Option<Result<Lease, NoneUsable>>,
+}
+
+/// An answer with the lease that it was got under.
+pub(crate) struct Delivery {
+    pub(crate) answer: Answer,
+    pub(crate) lease: Lease,
+    pub(crate) provider: Arc<LiveProvider>,
+    pub(crate) credential: Arc<LiveCredential>,
+    /// Attempts made, this one included.
+    pub(crate) attempts: u32,
+    /// Time spent waiting for upstreams.
+    pub(crate) waited: Duration,
+}
+
+/// What the attempts so far came to.
+#[derive(Default)]
+struct Trail {
+    attempts: u32,
+    refusals: u32,
+    failures: u32,
+    waited: Duration,
+    /// Credentials of the present hop that were asked.
+    tried: SmallVec<[CredentialName; 4]>,
+    /// A refusal whose meaning waits for a second opinion.
+    doubt: Option<(Lease, Setback)>,
+    last: Option<Setback>,
+    none: Option<NoneUsable>,
+    soonest: Option<Timestamp>,
+}
+
+/// Where to go after a setback.
+enum Next {
+    /// Another credential of the same hop.
+    Credential,
+    /// The next hop.
+    Hop,
+    /// Nowhere: the caller is told.
+    End(Failure),
+}
+
+impl Dispatch {
+    /// Looks for an answer. Dropping the future gives back everything that it holds.
+    pub(crate) async fn run(&mut self) -> Result<Delivery, Failure> {
+        let mut trail = Trail::default();
+        let mut priority = None;
+        for index in 0..self.plan.hops.len() {
+            let hop = &self.plan.hops[index];
+            if priority.is_some_and(|before| before != hop.priority) && !self.moves_on(&trail) {
+                break;
+            }
+            priority = Some(hop.priority);
+            trail.tried.clear();
+            if let Some(delivery) = self.hop(index, &mut trail).await? {
+                return Ok(delivery);
+            }
+        }
+        Err(self.last_word(trail))
+    }
+
+    /// Tries the credentials of one hop. `None`: another hop may do better.
+    async fn hop(&mut self, index: usize, trail: &mut Trail) -> Result<Option<Delivery>, Failure> {
+        loop {
+            let lease = match self.first.take() {
+                Some(first) => first,
+                None => select(&self.app.pool, &self.plan.hops[index], &trail.tried).await,
+            };
+            let lease = match lease {
+                Ok(lease) => lease,
+                Err(none) => {
+                    trail.soonest = earlier(trail.soonest, soonest(&none));
+                    trail.none = Some(none);
+                    return Ok(None);
+                }
+            };
+            // The key of this moment, not of the call's start: one that is gone or changed is not used any more.
+            let Some((provider, credential)) = self.current(lease.credential()) else {
+                trail.tried.push(lease.credential().clone());
+                continue;
+            };
+            match self.attempt(index, &credential, trail).await {
+                Ok(answer) => {
+                    self.believe(trail);
+                    self.app.metrics.attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
+                    let (attempts, waited) = (trail.attempts, trail.waited);
+                    return Ok(Some(Delivery { answer, lease, provider, credential, attempts, waited }));
+                }
+                Err(setback) => match self.after(index, lease, setback, trail) {
+                    Next::Credential => {}
+                    Next::Hop => return Ok(None),
+                    Next::End(failure) => return Err(failure),
+                },
+            }
+        }
+    }
+
+    fn current(&self, name: &CredentialName) -> Option<(Arc<LiveProvider>, Arc<LiveCredential>)> {
+        let live = self.app.live();
+        live.credential(name).map(|(provider, credential)| (provider.clone(), credential.clone()))
+    }
+
+    async fn attempt(
+        &mut self,
+        index: usize,
+        credential: &LiveCredential,
+        trail: &mut Trail,
+    ) -> Result<Answer, Setback> {
+        let hop = &self.plan.hops[index];
+        trail.attempts += 1;
+        credential.meters.sent();
+        let outbound = encode(&mut self.call, hop, credential).map_err(Setback::final_word)?;
+        let began = Instant::now();
+        let reading = Reading {
+            hide_usage: outbound.hide_usage,
+            policy: self.plan.served.stream,
+            deadline: self.call.arrived + hop.provider.provider.timeouts.total,
+        };
+        let answer = async {
+            let reply = send(hop, outbound.request, self.call.stream, reading.deadline).await?;
+            classify(&self.app, &self.call, hop, credential, reply, &reading).await
+        };
+        let answer = answer.await;
+        trail.waited += began.elapsed();
+        answer.map_err(|setback| if outbound.once { Setback { reason: None, ..setback } } else { setback })
+    }
+
+    /// Settles a failed attempt and decides where to go.
+    fn after(&self, index: usize, lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
+        let hop = &self.plan.hops[index];
+        let provider = &hop.provider.provider.name;
+        self.app.metrics.attempt(provider, metrics::Outcome::Failed, Some(setback.fault));
+        trail.tried.push(lease.credential().clone());
+        let replayable = !matches!(self.call.payload, super::peek::Payload::Form(_));
+        match setback.fault {
+            Fault::Caller | Fault::Gateway => {
+                lease.settle(Settled { outcome: Outcome::CallerFault, usage: None, rest: None });
+                self.next_priority_or_end(setback, trail)
+            }
+            Fault::Credential => {
+                trail.refusals += 1;
+                if let Some(guess) = &setback.guess {
+                    return self.doubt(guess.clone(), lease, setback, trail);
+                }
+                self.rest(hop, lease, &setback);
+                trail.last = Some(setback);
+                if replayable && trail.refusals < REFUSALS_MAX { Next::Credential } else { Next::Hop }
+            }
+            Fault::Upstream => {
+                lease.settle(Settled { outcome: Outcome::UpstreamFault, usage: None, rest: None });
+                trail.failures += 1;
+                let retry = self.plan.served.retry;
+                let another = replayable
+                    && trail.failures < retry.attempts
+                    && self.app.budgets.retry(&self.plan.served.label, retry.budget_percent, self.app.clock.now());
+                if !another {
+                    return Next::End(setback.failure);
+                }
+                trail.last = Some(setback);
+                if index + 1 < self.plan.hops.len() { Next::Hop } else { Next::Credential }
+            }
+        }
+    }
+
+    /// A guessed refusal waits for a second opinion; the same one twice is the request's own fault.
+    fn doubt(&self, guess: (u16, Option<String>), lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
+        if let Some((first, before)) = trail.doubt.take() {
+            if before.guess.as_ref() == Some(&guess) {
+                for lease in [first, lease] {
+                    lease.settle(Settled { outcome: Outcome::CallerFault, usage: None, rest: None });
+                }
+                return self.next_priority_or_end(setback, trail);
+            }
+            trail.doubt = Some((first, before));
+            self.believe(trail);
+        }
+        trail.last = Some(setback.clone());
+        trail.doubt = Some((lease, setback));
+        Next::Credential
+    }
+
+    /// Another credential was accepted where one was refused: the refusal was about that credential.
+    fn believe(&self, trail: &mut Trail) {
+        if let Some((lease, setback)) = trail.doubt.take() {
+            let provider = self.current(lease.credential()).map(|(provider, _)| provider);
+            match provider {
+                Some(provider) => self.rest_at(&provider, lease, &setback),
+                None => drop(lease),
+            }
+        }
+    }
+
+    fn rest(&self, hop: &Hop, lease: Lease, setback: &Setback) {
+        self.rest_at(&hop.provider, lease, setback);
+    }
+
+    fn rest_at(&self, provider: &LiveProvider, lease: Lease, setback: &Setback) {
+        if let Some((_, rest)) = &setback.rest {
+            self.app.metrics.rest(&provider.provider.name, rest.reason);
+            tracing::info!(
+                credential = %lease.credential(), reason = rest.reason.as_str(), "credential rests"
+            );
+        }
+        lease.settle(Settled { outcome: Outcome::CredentialFault, usage: None, rest: setback.rest });
+    }
+
+    /// The caller's own fault ends the call, unless the route lists it as a reason to move on.
+    fn next_priority_or_end(&self, setback: Setback, trail: &mut Trail) -> Next {
+        let listed = setback.reason.is_some_and(|reason| self.plan.falls_back(reason));
+        let failure = setback.failure.clone();
+        trail.last = Some(setback);
+        trail.none = None;
+        if listed { Next::Hop } else { Next::End(failure) }
+    }
+
+    /// Whether the route lets the call go on to the next priority.
+    fn moves_on(&self, trail: &Trail) -> bool {
+        let reason = match (&trail.none, &trail.last) {
+            (Some(NoneUsable::BreakerOpen { .. }), _) => Some(FallbackOn::UpstreamFailed),
+            (Some(_), None) => Some(FallbackOn::CredentialsExhausted),
+            (_, Some(setback)) => setback.reason,
+            (None, None) => None,
+        };
+        reason.is_some_and(|reason| self.plan.falls_back(reason))
+    }
+
+    /// What the caller is told when nothing is left to try.
+    fn last_word(&self, mut trail: Trail) -> Failure {
+        if let Some((lease, setback)) = trail.doubt.take() {
+            // There was nobody else to ask: the upstream's words stand, and nothing rests on a guess.
+            lease.settle(Settled { outcome: Outcome::CallerFault, usage: None, rest: None });
+            return setback.failure;
+        }
+        let now = self.app.clock.now();
+        match (trail.last, trail.none) {
+            (Some(setback), _) if setback.fault != Fault::Credential => setback.failure,
+            (Some(setback), None | Some(NoneUsable::Empty)) => {
+                let rests = self.plan.hops.iter().filter_map(|hop| self.app.pool.soonest(hop.pick(&[]))).min();
+                let wait = rests.map_or(Duration::from_secs(1), |soonest| soonest.since(now));
+                setback.failure.retry_after(wait)
+            }
+            (_, Some(none)) => none_usable(&none, trail.soonest, now),
+            (None, None) => Failure::internal(),
+        }
+    }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,120 @@
+//! Answer → client.
+
+mod raw;
+mod stream;
+mod waiting;
+
+use std::time::Instant;
+
+use dialect::{Dialect, response_header_allowed};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use tokio::time::timeout;
+
+pub(crate) use raw::Raw;
+pub(crate) use stream::Relay;
+pub(crate) use waiting::Waiting;
+
+use super::{
+    classify::Answer,
+    dispatch::{Delivery, Dispatch},
+    settle::Settlement,
+};
+use crate::{body::ReplyBody, failure::Failure};
+
+/// Waits for an answer and turns it into the response. A stream that has nothing to say for `keepAliveAfter` begins
+/// with comments, while its upstream is still being sought.
+pub(super) async fn answer(
+    mut dispatch: Dispatch,
+    mut settlement: Settlement,
+) -> Result<Response<ReplyBody>, Failure> {
+    if !dispatch.call.stream {
+        return match dispatch.run().await {
+            Ok(delivery) => Ok(deliver(delivery, &dispatch, settlement)),
+            Err(failure) => Err(settlement.failed(failure)),
+        };
+    }
+    let patience = dispatch.plan.served.stream.keep_alive_after;
+    let mut running = Box::pin(async move {
+        let found = dispatch.run().await;
+        (found, dispatch)
+    });
+    match timeout(patience, &mut running).await {
+        Ok((Ok(delivery), dispatch)) => Ok(deliver(delivery, &dispatch, settlement)),
+        Ok((Err(failure), _)) => Err(settlement.failed(failure)),
+        Err(_) => {
+            settlement.answered(StatusCode::OK);
+            let mut response = Response::new(ReplyBody::waiting(Waiting::new(running, settlement, patience)));
+            event_stream(response.headers_mut());
+            Ok(response)
+        }
+    }
+}
+
+/// Builds the response to a delivery.
+fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) -> Response<ReplyBody> {
+    let dialect = dispatch.call.dialect;
+    let Delivery { answer, mut lease, provider, credential, attempts, waited } = delivery;
+    lease.commit();
+    let debug = settlement.debug_headers().then(|| lease.credential().clone());
+    let mut response = match answer {
+        Answer::Whole { status, headers, body, usage, object_ids } => {
+            for id in &object_ids {
+                dispatch.app.pool.remember(id, lease.credential());
+            }
+            settlement.answered(status);
+            settlement.delivering(lease, provider, credential, attempts, waited);
+            settlement.succeeded(usage);
+            passed(dialect, status, &headers, ReplyBody::whole(body))
+        }
+        Answer::Stream { headers, opened } => {
+            settlement.answered(StatusCode::OK);
+            settlement.delivering(lease, provider, credential, attempts, waited);
+            let relay = Relay::new(&dispatch.app, &dispatch.call, &dispatch.plan, opened, settlement);
+            let mut response = passed(dialect, StatusCode::OK, &headers, ReplyBody::stream(relay));
+            event_stream(response.headers_mut());
+            response
+        }
+        Answer::Raw { status, headers, body } => {
+            settlement.answered(status);
+            let idle = provider.provider.timeouts.idle;
+            settlement.delivering(lease, provider, credential, attempts, waited);
+            passed(dialect, status, &headers, ReplyBody::raw(Raw::new(body, idle, settlement)))
+        }
+    };
+    if let Some(credential) = debug {
+        let headers = response.headers_mut();
+        if let Ok(name) = HeaderValue::from_str(credential.as_str()) {
+            headers.insert(HeaderName::from_static("x-roundhouse-credential"), name);
+        }
+        headers.insert(HeaderName::from_static("x-roundhouse-attempts"), HeaderValue::from(attempts));
+    }
+    response
+}
+
+/// A response with what may pass of the upstream's headers.
+fn passed(dialect: Dialect, status: StatusCode, upstream: &HeaderMap, body: ReplyBody) -> Response<ReplyBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in upstream {
+        if response_header_allowed(dialect, name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    response
+}
+
+/// The headers of a stream: nobody on the way may keep or gather it.
+fn event_stream(headers: &mut HeaderMap) {
+    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
+
+/// A comment line: keeps a connection alive and is invisible to every client.
+const COMMENT: &[u8] = b": keep-alive\n\n";
+
+/// The moment of something that happens `after` the later of two moments.
+fn later(a: Instant, b: Instant, after: std::time::Duration) -> Instant {
+    a.max(b) + after
+}

@@ -1,0 +1,271 @@
+//! The end of a call, however it comes: lease outcome, usage, counters, log. Never fails the request.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dialect::{Operation, Refusal, Usage};
+use http::StatusCode;
+use pool::{Admission, Lease, Settled};
+use snapshot::{CredentialName, Timeouts};
+
+use super::{
+    Inbound,
+    authenticate::Caller,
+    classify::{Setback, refused},
+    peek::{Call, Payload},
+    route::Plan,
+};
+use crate::{
+    app::{App, InFlight},
+    failure::Failure,
+    live::{LiveCredential, LiveProvider},
+    metrics::{CallMeters, Outcome},
+};
+
+/// Everything that a call has taken and must give back. Exactly one of its endings is recorded; when it is dropped
+/// without one, the client has left.
+pub(crate) struct Settlement {
+    app: Arc<App>,
+    caller: Caller,
+    request_id: Arc<str>,
+    arrived: Instant,
+    status: StatusCode,
+    slot: Option<InFlight>,
+    planned: Option<Planned>,
+    admission: Option<Admission>,
+    attempt: Option<Attempt>,
+    ended: bool,
+}
+
+/// What is known of a call once it has a plan.
+struct Planned {
+    route: Arc<str>,
+    namespace: Arc<str>,
+    operation: Operation,
+    stream: bool,
+    /// Length of the request's body, from which tokens are estimated when the client leaves.
+    body: u64,
+}
+
+/// The attempt that is delivered.
+struct Attempt {
+    lease: Lease,
+    provider: Arc<LiveProvider>,
+    credential: Arc<LiveCredential>,
+    attempts: u32,
+    waited: Duration,
+}
+
+/// Bytes of a request's JSON per token, roughly, for estimates of calls that were cancelled.
+const BYTES_PER_TOKEN: u64 = 4;
+
+impl Settlement {
+    /// Counts a caller that is not known.
+    pub(super) fn stranger(app: &App, failure: &Failure) {
+        let nobody: Arc<str> = "".into();
+        app.metrics.call(&nobody, &nobody, None, None).ended(failure.status, Outcome::Failed, Duration::ZERO);
+    }
+
+    pub(super) fn new(app: &Arc<App>, inbound: &Inbound, caller: &Caller) -> Self {
+        Self {
+            app: app.clone(),
+            caller: caller.clone(),
+            request_id: inbound.request_id.clone(),
+            arrived: inbound.arrived,
+            status: StatusCode::OK,
+            slot: None,
+            planned: None,
+            admission: None,
+            attempt: None,
+            ended: false,
+        }
+    }
+
+    /// The call has a place among those in flight.
+    pub(super) fn entered(&mut self, slot: InFlight) {
+        self.slot = Some(slot);
+    }
+
+    /// The call is understood and has a route.
+    pub(super) fn planned(&mut self, call: &Call, plan: &Plan) {
+        let body = match &call.payload {
+            Payload::Json { body, .. } => body.len() as u64,
+            Payload::Empty | Payload::Form(_) => 0,
+        };
+        self.planned = Some(Planned {
+            route: plan.served.label.clone(),
+            namespace: plan.served.namespace.clone(),
+            operation: call.operation,
+            stream: call.stream,
+            body,
+        });
+    }
+
+    /// The caller has a place within its limits.
+    pub(super) fn admitted(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// The client has seen this status.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = status;
+    }
+
+    /// An attempt is being delivered.
+    pub(super) fn delivering(
+        &mut self,
+        lease: Lease,
+        provider: Arc<LiveProvider>,
+        credential: Arc<LiveCredential>,
+        attempts: u32,
+        waited: Duration,
+    ) {
+        self.attempt = Some(Attempt { lease, provider, credential, attempts, waited });
+    }
+
+    /// Whether the caller wants to know which credential served it.
+    pub(super) fn debug_headers(&self) -> bool {
+        self.caller.client.debug_headers
+    }
+
+    /// The credential that is being used.
+    pub(super) fn credential(&self) -> Option<&CredentialName> {
+        self.attempt.as_ref().map(|attempt| attempt.lease.credential())
+    }
+
+    /// How long the Provider may take for what.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.attempt.as_ref().map_or_else(Timeouts::default, |attempt| attempt.provider.provider.timeouts)
+    }
+
+    /// What a refusal in the middle of a stream means.
+    pub(super) fn refused(&self, refusal: &Refusal) -> Option<Setback> {
+        let attempt = self.attempt.as_ref()?;
+        Some(refused(&attempt.provider, &attempt.credential, refusal, b""))
+    }
+
+    /// The whole answer is there.
+    pub(super) fn succeeded(mut self, usage: Option<Usage>) {
+        self.end(Outcome::Succeeded, usage, 0, None);
+    }
+
+    /// The whole stream was sent.
+    pub(super) fn streamed(mut self, usage: Option<Usage>, frames: u64, first_token: Option<Instant>) {
+        if let (Some(first), Some(meters)) = (first_token, self.meters()) {
+            let tokens = usage.map_or(frames, |usage| usage.output);
+            meters.streamed(first - self.arrived, first.elapsed(), tokens);
+        }
+        self.end(Outcome::Succeeded, usage, frames, None);
+    }
+
+    /// The answer broke off.
+    pub(super) fn interrupted(mut self, usage: Option<Usage>, frames: u64, setback: Option<&Setback>) {
+        self.end(Outcome::Interrupted, usage, frames, setback);
+    }
+
+    /// The client left in the middle of the answer.
+    pub(super) fn cancelled(mut self, usage: Option<Usage>, frames: u64) {
+        self.end(Outcome::Cancelled, usage, frames, None);
+    }
+
+    /// The call failed before anything was sent.
+    pub(super) fn failed(mut self, failure: Failure) -> Failure {
+        self.status = failure.status;
+        self.end(Outcome::Failed, None, 0, None);
+        failure
+    }
+
+    /// The call failed after status 200 had gone out.
+    pub(super) fn failed_late(mut self, failure: Failure) -> Failure {
+        self.end(Outcome::Interrupted, None, 0, None);
+        failure
+    }
+
+    fn meters(&self) -> Option<Arc<CallMeters>> {
+        let planned = self.planned.as_ref()?;
+        let provider = self.attempt.as_ref().map(|attempt| &attempt.provider.provider.name);
+        Some(self.app.metrics.call(&planned.namespace, &planned.route, provider, Some(planned.operation)))
+    }
+
+    fn end(&mut self, outcome: Outcome, usage: Option<Usage>, frames: u64, setback: Option<&Setback>) {
+        self.ended = true;
+        let duration = self.arrived.elapsed();
+        self.caller.meters.ended(outcome);
+        let nobody: Arc<str> = "".into();
+        let meters = self.meters().unwrap_or_else(|| self.app.metrics.call(&nobody, &nobody, None, None));
+        meters.ended(self.status, outcome, duration);
+        if let Some(usage) = usage {
+            meters.used(usage);
+            self.caller.meters.used(usage);
+        }
+        self.log(outcome, usage, duration);
+        // Limits count what a call that was not finished has used too, as well as it can be known.
+        let charged = usage.or_else(|| self.estimate(outcome, frames));
+        if let Some(admission) = self.admission.take() {
+            admission.settle(charged.map_or(0, |usage| usage.input + usage.output));
+        }
+        if let Some(Attempt { lease, provider, credential, waited, .. }) = self.attempt.take() {
+            if !self.streams() {
+                meters.overhead(duration.saturating_sub(waited));
+            }
+            if let Some(usage) = usage {
+                credential.meters.used(usage);
+            }
+            let rest = setback.and_then(|setback| setback.rest);
+            if let Some((_, rest)) = &rest {
+                self.app.metrics.rest(&provider.provider.name, rest.reason);
+            }
+            let outcome = match (outcome, setback.map(|setback| setback.fault)) {
+                (Outcome::Succeeded, _) => pool::Outcome::Succeeded,
+                (Outcome::Cancelled, _) | (_, None) => pool::Outcome::Cancelled,
+                (_, Some(snapshot::Fault::Credential)) => pool::Outcome::CredentialFault,
+                (_, Some(snapshot::Fault::Upstream)) => pool::Outcome::UpstreamFault,
+                (_, Some(snapshot::Fault::Caller | snapshot::Fault::Gateway)) => pool::Outcome::CallerFault,
+            };
+            lease.settle(Settled { outcome, usage: charged, rest });
+        }
+        self.slot = None;
+    }
+
+    fn streams(&self) -> bool {
+        self.planned.as_ref().is_some_and(|planned| planned.stream)
+    }
+
+    /// What a call that was not finished has probably used; nothing when no upstream was asked.
+    fn estimate(&self, outcome: Outcome, frames: u64) -> Option<Usage> {
+        let unfinished = matches!(outcome, Outcome::Cancelled | Outcome::Interrupted);
+        let planned = self.planned.as_ref().filter(|_| unfinished && self.attempt.is_some())?;
+        Some(Usage { input: planned.body / BYTES_PER_TOKEN, output: frames, ..Usage::default() })
+    }
+
+    fn log(&self, outcome: Outcome, usage: Option<Usage>, duration: Duration) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let usage = usage.unwrap_or_default();
+        tracing::debug!(
+            request_id = &*self.request_id,
+            client = %self.caller.client.name,
+            route = self.planned.as_ref().map(|planned| &*planned.route),
+            operation = self.planned.as_ref().map(|planned| planned.operation.as_str()),
+            credential = self.credential().map(|name| name.as_str()),
+            attempts = self.attempt.as_ref().map(|attempt| attempt.attempts),
+            status = self.status.as_u16(),
+            outcome = outcome.as_str(),
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            input_tokens = usage.input,
+            output_tokens = usage.output,
+            "call ended"
+        );
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Outcome::Cancelled, None, 0, None);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The desired state, prepared for requests: what a call looks up, already looked up.
+//!
+//! A [`Live`] is made once for each change of resources and never changes. A call takes one at its start
+//! and uses it to its end; only the keys are read anew at each attempt.
+
+mod names;
+mod provider;
+
+use std::{collections::HashMap, sync::Arc};
+
+use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot};
+
+pub(crate) use names::{Names, Unknown};
+pub(crate) use provider::{LiveCredential, LiveProvider};
+
+use crate::{
+    metrics::{ClientMeters, Metrics},
+    source::Desired,
+    upstream::Upstreams,
+};
+
+/// Everything that calls look up, at one moment.
+pub(crate) struct Live {
+    /// What administrators want.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Model names and who serves them.
+    pub(crate) names: Names,
+    /// Providers that can be called.
+    pub(crate) providers: HashMap<ProviderName, Arc<LiveProvider>>,
+    /// Callers by the digest of their key.
+    clients: HashMap<KeyDigest, Arc<LiveClient>>,
+    /// The caller without a key, where allowed.
+    anonymous: Option<Arc<LiveClient>>,
+}
+
+/// One caller with its counters.
+pub(crate) struct LiveClient {
+    /// Who it is and what it may do.
+    pub(crate) client: Client,
+    /// What it did.
+    pub(crate) meters: ClientMeters,
+}
+
+impl Live {
+    /// Prepares `desired`. What cannot be prepared is left out and logged: one bad object affects itself alone.
+    pub(crate) fn new(desired: &Desired, upstreams: &Upstreams, metrics: &Metrics, allow_anonymous: bool) -> Self {
+        let snapshot = desired.snapshot.clone();
+        let mut providers = HashMap::new();
+        for (name, provider) in &snapshot.providers {
+            match LiveProvider::new(provider.clone(), &snapshot, &desired.keyring, upstreams, metrics) {
+                Ok(provider) => {
+                    providers.insert(name.clone(), Arc::new(provider));
+                }
+                Err(error) => tracing::warn!(provider = %name, %error, "provider cannot be used"),
+            }
+        }
+        let mut clients = HashMap::new();
+        for client in snapshot.clients.values() {
+            let live = Arc::new(LiveClient { meters: metrics.client(&client.name), client: (**client).clone() });
+            clients.extend(client.digests.iter().map(|digest| (*digest, live.clone())));
+        }
+        let anonymous = allow_anonymous.then(|| Arc::new(anonymous(metrics)));
+        Self { names: Names::new(&snapshot), snapshot, providers, clients, anonymous }
+    }
+
+    /// The caller that presents `key`.
+    pub(crate) fn client(&self, digests: &DigestKey, key: &[u8]) -> Option<&Arc<LiveClient>> {
+        self.clients.get(&digests.digest(key))
+    }
+
+    /// The caller without a key, where allowed.
+    pub(crate) fn anonymous(&self) -> Option<&Arc<LiveClient>> {
+        self.anonymous.as_ref()
+    }
+
+    /// A credential with its Provider, when both can be used.
+    pub(crate) fn credential(&self, name: &CredentialName) -> Option<(&Arc<LiveProvider>, &Arc<LiveCredential>)> {
+        let provider = self.providers.get(&self.snapshot.credentials.get(name)?.provider)?;
+        Some((provider, provider.credential(name)?))
+    }
+}
+
+/// The namespace in which callers without a key look names up.
+const ANONYMOUS_NAMESPACE: &str = "default";
+
+fn anonymous(metrics: &Metrics) -> LiveClient {
+    #[expect(clippy::expect_used, reason = "both parts are constants without a slash")]
+    let name = ClientName::new(ANONYMOUS_NAMESPACE, "anonymous").expect("a legal name");
+    LiveClient {
+        meters: metrics.client(&name),
+        client: Client {
+            name,
+            digests: Vec::new(),
+            admin: false,
+            models: Vec::new(),
+            limits: snapshot::CallLimits::default(),
+            expires_at: None,
+            debug_headers: false,
+        },
+    }
+}

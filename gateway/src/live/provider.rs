@@ -1,0 +1,167 @@
+//! A Provider that can be called: its connections, keys and lanes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{HeaderName, HeaderValue};
+use pool::Lane;
+use snapshot::{Auth, Credential, CredentialName, HeaderSource, Keyring, Provider, Secret, SecretVersion, Snapshot};
+
+use crate::{
+    metrics::{CredentialMeters, Metrics},
+    upstream::{Upstream, UpstreamError, Upstreams},
+};
+
+/// A Provider that can be called.
+pub(crate) struct LiveProvider {
+    /// What administrators want of it.
+    pub(crate) provider: Arc<Provider>,
+    /// Its connections.
+    pub(crate) upstream: Arc<Upstream>,
+    /// The value of the `Host` header.
+    pub(crate) host: HeaderValue,
+    /// Headers added to every request.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    credentials: BTreeMap<CredentialName, Arc<LiveCredential>>,
+    lanes: Mutex<HashMap<LaneKey, Arc<[Arc<Lane>]>>>,
+}
+
+/// What the members of a lane depend on.
+#[derive(PartialEq, Eq, Hash)]
+struct LaneKey {
+    model: Arc<str>,
+    selector: BTreeMap<String, String>,
+}
+
+/// A credential that can be presented.
+pub(crate) struct LiveCredential {
+    /// What administrators want of it.
+    pub(crate) credential: Arc<Credential>,
+    /// The header that presents it; `None` where the upstream wants no key.
+    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+    /// The key itself, to take it out of texts.
+    pub(crate) secret: Option<Secret>,
+    /// Which key this is.
+    pub(crate) version: SecretVersion,
+    /// What was done with it.
+    pub(crate) meters: CredentialMeters,
+}
+
+/// A Provider that cannot be called.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProviderError {
+    #[error("its host cannot be sent as a header")]
+    Host,
+    #[error("the value of its header {0} is missing or cannot be sent")]
+    Header(HeaderName),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+/// Lanes kept per Provider; callers can name any model where a route is a glob.
+const LANES_MAX: usize = 1024;
+
+impl LiveProvider {
+    /// Prepares a Provider with its credentials.
+    pub(super) fn new(
+        provider: Arc<Provider>,
+        snapshot: &Snapshot,
+        keyring: &Keyring,
+        upstreams: &Upstreams,
+        metrics: &Metrics,
+    ) -> Result<Self, ProviderError> {
+        let host = HeaderValue::try_from(provider.endpoint.authority()).map_err(|_| ProviderError::Host)?;
+        let mut headers = Vec::new();
+        for header in &provider.headers {
+            let value = match &header.source {
+                HeaderSource::Literal(value) => Some(value.clone()),
+                HeaderSource::Keyring => keyring
+                    .headers
+                    .get(&(provider.name.clone(), header.name.as_str().to_owned()))
+                    .and_then(|secret| sensitive(b"", secret)),
+            };
+            headers.push((header.name.clone(), value.ok_or_else(|| ProviderError::Header(header.name.clone()))?));
+        }
+        let credentials = snapshot
+            .credentials
+            .values()
+            .filter(|credential| credential.provider == provider.name && !credential.suspended)
+            .filter_map(|credential| {
+                let live = LiveCredential::new(credential.clone(), &provider.auth, keyring, metrics)?;
+                Some((credential.name.clone(), Arc::new(live)))
+            })
+            .collect();
+        let upstream = upstreams.client(&provider)?;
+        Ok(Self { provider, upstream, host, headers, credentials, lanes: Mutex::default() })
+    }
+
+    /// A credential of this Provider.
+    pub(crate) fn credential(&self, name: &CredentialName) -> Option<&Arc<LiveCredential>> {
+        self.credentials.get(name)
+    }
+
+    /// How many credentials it has.
+    pub(crate) fn credentials(&self) -> usize {
+        self.credentials.len()
+    }
+
+    /// The credentials eligible for an upstream model, one lane for each priority, best first.
+    pub(crate) fn lanes(&self, model: &Arc<str>, selector: &BTreeMap<String, String>) -> Arc<[Arc<Lane>]> {
+        let key = LaneKey { model: model.clone(), selector: selector.clone() };
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lanes) = lanes.get(&key) {
+            return lanes.clone();
+        }
+        let made = self.make_lanes(model, selector);
+        if lanes.len() < LANES_MAX {
+            lanes.insert(key, made.clone());
+        }
+        made
+    }
+
+    fn make_lanes(&self, model: &str, selector: &BTreeMap<String, String>) -> Arc<[Arc<Lane>]> {
+        let mut tiers: BTreeMap<u32, Vec<pool::Member>> = BTreeMap::new();
+        for live in self.credentials.values() {
+            let credential = &live.credential;
+            let selected = selector.iter().all(|(key, value)| credential.labels.get(key) == Some(value));
+            if selected && credential.models.allows(model) {
+                tiers.entry(credential.priority).or_default().push(pool::Member {
+                    credential: credential.name.clone(),
+                    weight: credential.weight,
+                    limits: credential.limits,
+                });
+            }
+        }
+        let strategy = self.provider.selection.strategy;
+        let lane = |members| Arc::new(Lane::new(self.provider.name.clone(), model, strategy, members));
+        tiers.into_values().map(lane).collect()
+    }
+}
+
+impl LiveCredential {
+    /// `None` when its key is missing or cannot be sent in a header.
+    fn new(credential: Arc<Credential>, auth: &Auth, keyring: &Keyring, metrics: &Metrics) -> Option<Self> {
+        let held = keyring.credentials.get(&credential.name);
+        let header = match auth {
+            Auth::None => None,
+            Auth::Bearer => Some((http::header::AUTHORIZATION, sensitive(b"Bearer ", &held?.secret)?)),
+            Auth::Header(name) => Some((name.clone(), sensitive(b"", &held?.secret)?)),
+        };
+        Some(Self {
+            header,
+            secret: held.map(|held| held.secret.clone()),
+            version: credential.secret_version.clone(),
+            meters: metrics.credential(&credential.name),
+            credential,
+        })
+    }
+}
+
+/// A header value that HTTP libraries neither print nor index.
+fn sensitive(prefix: &[u8], secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(&[prefix, secret.expose()].concat()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

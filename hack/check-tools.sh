@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs the tools of `make check` outside the clone, once per version. `check-tools.sh deny` prints cargo-deny's path.
+set -euo pipefail
+cache="${ROUNDHOUSE_CACHE:-$HOME/.cache/roundhouse}/tools"
+deny=0.20.2
+root="$cache/cargo-deny-$deny"
+if [ ! -x "$root/bin/cargo-deny" ]; then
+    echo "installing cargo-deny $deny (once, some minutes)" >&2
+    cargo install cargo-deny --version "$deny" --locked --quiet --root "$root" >&2
+fi
+if [ "${1:-}" = deny ]; then
+    echo "$root/bin/cargo-deny"
+fi
