@@ -141,7 +141,7 @@ where
         max_seconds = settings.max.as_secs(),
         "draining; a second signal ends at once"
     );
-    health.not_ready("Draining", "the process was asked to end");
+    health.draining();
     tokio::select! {
         biased;
         () = next(&mut signals) => {
@@ -156,7 +156,11 @@ where
     }
 }
 
-async fn drain(mut serving: impl Future<Output = ()> + Unpin, control: DrainControl, settings: DrainSettings) -> End {
+async fn drain(
+    mut serving: impl Future<Output = ()> + Unpin,
+    control: DrainControl,
+    settings: DrainSettings,
+) -> End {
     let last = Instant::now() + settings.max;
     control.enter(Phase::Draining);
     tokio::select! {
@@ -168,13 +172,11 @@ async fn drain(mut serving: impl Future<Output = ()> + Unpin, control: DrainCont
         () = sleep_until(last) => control.enter(Phase::Ending),
     }
     tracing::warn!("calls are still open at the end of the drain; their streams are ended");
-    match timeout(settings.grace, serving).await {
-        Ok(()) => End::Drained,
-        Err(_) => {
-            tracing::warn!("some calls did not end in time and are cut");
-            End::Cut
-        }
+    if timeout(settings.grace, serving).await.is_ok() {
+        return End::Drained;
     }
+    tracing::warn!("some calls did not end in time and are cut");
+    End::Cut
 }
 
 async fn flush_within<F: Future<Output = ()>>(limit: Duration, flush: impl FnOnce() -> F) {

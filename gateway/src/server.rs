@@ -13,14 +13,7 @@ mod framing;
 mod socket;
 mod tls;
 
-use std::{
-    error::Error,
-    future::pending,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -55,9 +48,8 @@ pub struct ServerSettings {
     pub deadlines: Deadlines,
     /// Open connections. Beyond it new ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// Bytes of a request's line and header fields. Beyond it the answer is 431, as beyond 100 fields.
-    pub max_head: usize,
-    /// Bytes that one connection may hold between the network and the handler, in each direction.
+    /// Bytes that one connection may hold between the network and the handler, in each direction. A head that
+    /// does not fit is answered with 431, as is one with more than 100 fields.
     pub max_buffer: usize,
     /// Calls at a time on one HTTP/2 connection.
     pub max_streams: u32,
@@ -93,7 +85,6 @@ impl Default for ServerSettings {
         Self {
             deadlines: Deadlines::default(),
             max_connections: 16 * 1024,
-            max_head: 32 * 1024,
             max_buffer: 64 * 1024,
             max_streams: 250,
             stream_window: 256 * 1024,
@@ -120,7 +111,14 @@ impl Default for Deadlines {
 impl Deadlines {
     /// How often waits are looked at.
     fn beat(&self) -> Duration {
-        let waits = [self.first_byte, self.head, self.body_idle, self.keep_alive, self.write_stall, self.linger];
+        let waits = [
+            self.first_byte,
+            self.head,
+            self.body_idle,
+            self.keep_alive,
+            self.write_stall,
+            self.linger,
+        ];
         let shortest = waits.into_iter().min().unwrap_or_default();
         (shortest / 4).clamp(Duration::from_millis(5), Duration::from_millis(250))
     }
@@ -213,7 +211,13 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let Listening { slots, tracker, dog, tls, settings } = listening;
+    let Listening {
+        slots,
+        tracker,
+        dog,
+        tls,
+        settings,
+    } = listening;
     let protocols = Arc::new(connection::protocols(settings, tracker));
     loop {
         let slot = slot(slots).await;
@@ -270,7 +274,10 @@ async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 /// Whether the connection that was to be accepted failed, and not the listener.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 async fn handshake(

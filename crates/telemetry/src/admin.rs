@@ -30,7 +30,11 @@ pub fn routes(health: Health, registry: Registry) -> Router {
 
 /// Answers the routes to peers on this machine only; others are told that they do not exist.
 pub fn loopback_only(routes: Router) -> Router {
-    routes.route_layer(from_fn(refuse_strangers))
+    if routes.has_routes() {
+        routes.route_layer(from_fn(refuse_strangers))
+    } else {
+        routes
+    }
 }
 
 async fn ready(State(health): State<Health>) -> Response {

@@ -101,11 +101,12 @@ where
     }
 }
 
-/// Says where a panic was. Its message is left out: it may quote what a client sent.
+/// Says where a panic was. A message made at run time is left out: it may quote what a client sent.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "a task panicked");
+        let message = panic.payload().downcast_ref::<&'static str>().copied();
+        tracing::error!(place, message, "a task panicked");
     }));
 }
 

@@ -49,7 +49,11 @@ struct Patience {
 
 impl RequestBody {
     pub(super) fn new(incoming: Incoming, patience: Option<Duration>) -> Self {
-        let patience = patience.map(|limit| Patience { limit, until: None, timer: None });
+        let patience = patience.map(|limit| Patience {
+            limit,
+            until: None,
+            timer: None,
+        });
         Self { incoming, patience }
     }
 }
@@ -58,7 +62,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         match (Pin::new(&mut this.incoming).poll_frame(cx), &mut this.patience) {
             (Poll::Ready(frame), patience) => {
@@ -132,7 +139,10 @@ impl<B: Body> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         self.project().body.poll_frame(cx)
     }
 

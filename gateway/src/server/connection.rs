@@ -40,7 +40,6 @@ pub(super) fn protocols(settings: &ServerSettings, tracker: &TaskTracker) -> aut
         .http1()
         // Deadlines are the socket's: the parser's own would also be the keep-alive.
         .header_read_timeout(None)
-        .max_header_size(settings.max_head)
         // A buffer grows up to this while large bodies come, and is kept while the answer streams.
         .max_buf_size(settings.max_buffer);
     builder
@@ -49,7 +48,7 @@ pub(super) fn protocols(settings: &ServerSettings, tracker: &TaskTracker) -> aut
         .keep_alive_interval(settings.deadlines.ping_every)
         .keep_alive_timeout(settings.deadlines.ping_answer)
         .max_concurrent_streams(settings.max_streams)
-        .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(settings.max_buffer).unwrap_or(u32::MAX))
         .initial_stream_window_size(settings.stream_window)
         .initial_connection_window_size(settings.connection_window)
         .max_send_buf_size(settings.max_buffer);

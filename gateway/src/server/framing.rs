@@ -71,8 +71,16 @@ struct Line {
 
 impl Framing {
     pub(super) fn new() -> Self {
-        let line = Line { kept: [0; KEPT], length: 0, last: 0 };
-        Self { state: State::Between, line, messages: 0 }
+        let line = Line {
+            kept: [0; KEPT],
+            length: 0,
+            last: 0,
+        };
+        Self {
+            state: State::Between,
+            line,
+            messages: 0,
+        }
     }
 
     /// What the connection waits for next.
@@ -110,7 +118,10 @@ impl Framing {
                     let next = self.line.finish(&rest[..end], |line, whole| {
                         next(self.state, self.messages, line, whole)
                     });
-                    let refused = Malformed { at: at + end, in_body };
+                    let refused = Malformed {
+                        at: at + end,
+                        in_body,
+                    };
                     let entered = next.ok_or(refused)?;
                     if matches!(self.state, State::Head(_)) && !matches!(entered, State::Head(_)) {
                         self.messages += 1;
@@ -161,7 +172,7 @@ impl Line {
 /// The state after one more line; `None` refuses it.
 fn next(state: State, messages: u64, line: &[u8], whole: bool) -> Option<State> {
     match state {
-        State::Between if line.is_empty() => Some(State::Between),
+        State::Between | State::Trailers if line.is_empty() => Some(State::Between),
         State::Between if messages == 0 && line == b"PRI * HTTP/2.0" => Some(State::Http2),
         State::Between => Some(State::Head(Head::default())),
         State::Head(head) if line.is_empty() => Some(head.body()),
@@ -171,7 +182,6 @@ fn next(state: State, messages: u64, line: &[u8], whole: bool) -> Option<State> 
             size => State::Chunk(size),
         }),
         State::ChunkEnd => line.is_empty().then_some(State::ChunkSize),
-        State::Trailers if line.is_empty() => Some(State::Between),
         State::Trailers => Some(State::Trailers),
         State::Sized(_) | State::Chunk(_) | State::Http2 => None,
     }
@@ -213,7 +223,10 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 
 /// Hexadecimal digits, then nothing, blanks, or an extension.
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    let end = line
+        .iter()
+        .position(|byte| !byte.is_ascii_hexdigit())
+        .unwrap_or(line.len());
     let (digits, rest) = line.split_at(end);
     if digits.len() > 16 || !matches!(rest.trim_ascii_start().first(), None | Some(b';')) {
         return None;

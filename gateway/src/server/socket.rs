@@ -25,6 +25,10 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\nc
 const DISCARDED: usize = 16 * 1024;
 
 /// The server's end of one connection.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent facts about the connection"
+)]
 pub(super) struct Socket<S> {
     inner: S,
     activity: Arc<Activity>,
@@ -82,7 +86,10 @@ impl<S> Socket<S> {
         if let Err(Malformed { at, in_body }) = self.framing.feed(&buffer.filled()[before..]) {
             self.refused = true;
             if in_body {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "malformed chunked body"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "malformed chunked body",
+                ));
             }
             buffer.set_filled(before + at);
             self.instead = REFUSED;
@@ -142,7 +149,10 @@ impl<S> Socket<S> {
                     let _ = Pin::new(&mut self.inner).poll_write(cx, TOO_SLOW);
                     let _ = Pin::new(&mut self.inner).poll_flush(cx);
                 }
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request took too long to arrive")))
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the request took too long to arrive",
+                )))
             }
         }
     }
@@ -150,20 +160,20 @@ impl<S> Socket<S> {
     /// Bounds how long the peer may refuse to take what we write.
     fn written<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match (&result, self.write_blocked) {
-            (Poll::Ready(_), false) => (),
             (Poll::Ready(_), true) => {
                 self.write_blocked = false;
                 self.activity.writing.clear();
             }
             (Poll::Pending, false) => {
                 self.write_blocked = true;
-                self.activity.set(&self.activity.writing, self.deadlines.write_stall);
+                self.activity
+                    .set(&self.activity.writing, self.deadlines.write_stall);
             }
             (Poll::Pending, true) if self.activity.has_passed(&self.activity.writing) => {
                 let late = io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing");
                 return Poll::Ready(Err(late));
             }
-            (Poll::Pending, true) => (),
+            (Poll::Ready(_), false) | (Poll::Pending, true) => (),
         }
         result
     }
@@ -183,7 +193,11 @@ impl<S> Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.instead.is_empty() {
             this.put_instead(buffer);

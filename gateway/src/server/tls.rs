@@ -71,7 +71,10 @@ impl Tls {
     pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
         let files = Files { certificate, key };
         let config = files.parse(&files.read()?)?;
-        Ok(Self { files, config: ArcSwap::from_pointee(config) })
+        Ok(Self {
+            files,
+            config: ArcSwap::from_pointee(config),
+        })
     }
 
     /// Follows the files for ever: new connections get what the files hold, the last usable pair when they
@@ -108,22 +111,34 @@ impl Tls {
 impl Files {
     fn read(&self) -> Result<Pair, TlsError> {
         let read = |path: &PathBuf| {
-            std::fs::read(path).map_err(|source| TlsError::Read { path: path.clone(), source })
+            std::fs::read(path).map_err(|source| TlsError::Read {
+                path: path.clone(),
+                source,
+            })
         };
-        Ok(Pair { certificate: read(&self.certificate)?, key: snapshot::Secret::new(read(&self.key)?) })
+        Ok(Pair {
+            certificate: read(&self.certificate)?,
+            key: snapshot::Secret::new(read(&self.key)?),
+        })
     }
 
     fn parse(&self, pair: &Pair) -> Result<ServerConfig, TlsError> {
-        let no_certificate = || TlsError::Certificate { path: self.certificate.clone() };
+        let no_certificate = || TlsError::Certificate {
+            path: self.certificate.clone(),
+        };
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&pair.certificate)
             .collect::<Result<_, _>>()
             .map_err(|_| no_certificate())?;
         if chain.is_empty() {
             return Err(no_certificate());
         }
-        let key = PrivateKeyDer::from_pem_slice(pair.key.expose())
-            .map_err(|_| TlsError::Key { path: self.key.clone() })?;
-        let refused = |source| TlsError::Refused { path: self.certificate.clone(), source };
+        let key = PrivateKeyDer::from_pem_slice(pair.key.expose()).map_err(|_| TlsError::Key {
+            path: self.key.clone(),
+        })?;
+        let refused = |source| TlsError::Refused {
+            path: self.certificate.clone(),
+            source,
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(refused)?

@@ -21,9 +21,21 @@ fn messages_end_where_their_heads_say() {
         ("POST / HTTP/1.1\r\ncontent-LENGTH:  3 \r\n\r\nab", Place::Body, 1),
         ("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcG", Place::Head, 1),
         ("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", Place::Between, 1),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n", Place::Body, 1),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nA ;x=y\r\n0123456789\r\n0\r\n\r\n", Place::Between, 1),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: 1\r\n\r\nG", Place::Head, 1),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n",
+            Place::Body,
+            1,
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nA ;x=y\r\n0123456789\r\n0\r\n\r\n",
+            Place::Between,
+            1,
+        ),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: 1\r\n\r\nG",
+            Place::Head,
+            1,
+        ),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\n\n\0", Place::Http2, 0),
     ];
     for (bytes, place, messages) in cases {
@@ -70,7 +82,13 @@ fn ambiguous_framing_is_refused() {
 #[test]
 fn a_refusal_points_at_the_line_feed_and_says_where_it_was() {
     let head = "GET / HTTP/1.1\nHost: x\r\n\r\n";
-    assert_eq!(follow(head.as_bytes()), Err(Malformed { at: 14, in_body: false }));
+    assert_eq!(
+        follow(head.as_bytes()),
+        Err(Malformed {
+            at: 14,
+            in_body: false
+        })
+    );
     let body = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n";
     let at = body.len() - 1;
     assert_eq!(follow(body.as_bytes()), Err(Malformed { at, in_body: true }));
@@ -78,9 +96,23 @@ fn a_refusal_points_at_the_line_feed_and_says_where_it_was() {
 
 fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
     let piece = prop::sample::select(vec![
-        "GET / HTTP/1.1\r\n", "POST /v1 HTTP/1.1\r\n", "Host: example\r\n", "\r\n", "\n", "\r", " ", "x", "0",
-        "Content-Length: 7\r\n", "Content-Length:\t0\r\n", "Transfer-Encoding: chunked\r\n", "7\r\n1234567\r\n",
-        "0\r\n", "a;ext=\"1\"\r\n", "PRI * HTTP/2.0\r\n", "1234567",
+        "GET / HTTP/1.1\r\n",
+        "POST /v1 HTTP/1.1\r\n",
+        "Host: example\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        " ",
+        "x",
+        "0",
+        "Content-Length: 7\r\n",
+        "Content-Length:\t0\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "7\r\n1234567\r\n",
+        "0\r\n",
+        "a;ext=\"1\"\r\n",
+        "PRI * HTTP/2.0\r\n",
+        "1234567",
         "X-Long: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n",
         "Content-Length:                                                                      7\r\n",
     ]);
