@@ -3,13 +3,17 @@
 //! Start with [`app::App`], what all calls share, and the private module `flow`, one call through its rooms. This
 //! crate must never learn of Kubernetes, nor write a secret to a log, metric, span or error.
 
+pub mod admin;
 pub mod app;
+pub mod arguments;
 pub mod body;
 pub mod commands;
 mod failure;
 mod flow;
+pub mod lifecycle;
 mod live;
 pub mod metrics;
 pub mod server;
 pub mod source;
+pub mod state;
 pub mod upstream;

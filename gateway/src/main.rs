@@ -1,2 +1,38 @@
 //! Starts the gateway.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use gateway::{
+    arguments::{Arguments, Command, Serve, Validate},
+    commands,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Validate(arguments) => validate(&arguments),
+    }
+}
+
+fn serve(arguments: &Serve) -> ExitCode {
+    if let Err(misuse) = arguments.check() {
+        Arguments::command()
+            .error(ErrorKind::ArgumentConflict, misuse)
+            .exit();
+    }
+    commands::serve::run(arguments).unwrap_or_else(|error| fail(&error))
+}
+
+fn validate(_arguments: &Validate) -> ExitCode {
+    fail(&anyhow::anyhow!("there is nothing to validate with yet"))
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not exist when this is needed")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("roundhouse-gateway: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,309 @@
+//! The command line. Every flag has an environment variable; what is not enforced has no flag.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use telemetry::log::{Filter, Format};
+
+/// Serves LLM clients from a pool of upstream credentials.
+#[derive(Debug, Parser)]
+#[command(name = "roundhouse-gateway", version, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves clients until it is asked to end.
+    Serve(Box<Serve>),
+    /// Checks resource files and prints each object's conditions; exits with 1 if any is not accepted.
+    Validate(Validate),
+}
+
+/// `roundhouse-gateway validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// Files or folders of resources.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// `roundhouse-gateway serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Files or folders of resources, read again when they change.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_RESOURCES",
+        value_name = "PATH",
+        required = true,
+        num_args = 1..,
+        value_delimiter = ','
+    )]
+    pub resources: Vec<PathBuf>,
+
+    /// Where clients connect.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: SocketAddr,
+
+    /// Where health and metrics are served.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_ADMIN_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9090"
+    )]
+    pub admin_listen: SocketAddr,
+
+    /// PEM certificate chain for the client listener; read again when it changes.
+    #[arg(long, env = "ROUNDHOUSE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// PEM private key that goes with the certificate.
+    #[arg(long, env = "ROUNDHOUSE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// What is kept between runs: generated keys.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_STATE_DIR",
+        value_name = "DIR",
+        default_value = ".roundhouse"
+    )]
+    pub state_dir: PathBuf,
+
+    /// Serves callers without a client key. Refused unless every listener is loopback.
+    #[arg(long, env = "ROUNDHOUSE_ALLOW_ANONYMOUS")]
+    pub allow_anonymous: bool,
+
+    /// Calls at a time; beyond it callers get 503 and when to try again.
+    #[arg(long, env = "ROUNDHOUSE_MAX_IN_FLIGHT", value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_in_flight: u32,
+
+    /// Bytes of request bodies held at a time (`256Mi`); beyond it callers get 503.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_MAX_BODY_MEMORY",
+        value_name = "BYTES",
+        default_value = "256Mi"
+    )]
+    pub max_body_memory: Bytes,
+
+    /// How long to serve on as before after the signal to end.
+    #[arg(long, env = "ROUNDHOUSE_DRAIN_MIN", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub drain_min: Duration,
+
+    /// How long calls may go on after the signal to end; then their streams are ended.
+    #[arg(long, env = "ROUNDHOUSE_DRAIN_MAX", value_name = "DURATION", default_value = "600s", value_parser = duration)]
+    pub drain_max: Duration,
+
+    /// How log lines look.
+    #[arg(long, env = "ROUNDHOUSE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// A level, or levels by module: `info,gateway::flow=debug`.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_LOG_LEVEL",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub log_level: Filter,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A number of bytes: `1048576`, `1024Ki`, `1Mi`, `1M`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+/// Why arguments that are fine one by one cannot be used together.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// Everybody on the network could use the credentials.
+    #[error(
+        "--allow-anonymous needs every listener on loopback, and {0} is not; listen on 127.0.0.1 or make a ClientKey"
+    )]
+    AnonymousBeyondLoopback(SocketAddr),
+    /// Calls would have to end before new ones stop.
+    #[error("--drain-max must be at least --drain-min")]
+    DrainOrder,
+}
+
+impl Serve {
+    /// Checks what no single flag can check.
+    pub fn check(&self) -> Result<(), Misuse> {
+        let mut listeners = [self.listen, self.admin_listen].into_iter();
+        if self.allow_anonymous
+            && let Some(open) = listeners.find(|address| !address.ip().to_canonical().is_loopback())
+        {
+            return Err(Misuse::AnonymousBeyondLoopback(open));
+        }
+        if self.drain_max < self.drain_min {
+            return Err(Misuse::DrainOrder);
+        }
+        Ok(())
+    }
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let unit: u64 = match &text[digits.len()..] {
+            "" | "B" => 1,
+            "k" | "K" => 1000,
+            "M" => 1_000_000,
+            "G" => 1_000_000_000,
+            "Ki" => 1 << 10,
+            "Mi" => 1 << 20,
+            "Gi" => 1 << 30,
+            unit => return Err(format!("expected a unit like Ki, Mi or Gi, found {unit}")),
+        };
+        let number: u64 = digits
+            .parse()
+            .map_err(|_| format!("expected a number of bytes, found {digits}"))?;
+        number
+            .checked_mul(unit)
+            .map(Self)
+            .ok_or_else(|| "more bytes than can be counted".to_owned())
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected a duration like 10s or 5m, found {text}");
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
+    Duration::try_from(duration).map_err(|_| expected())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn serve(arguments: &[&str]) -> Result<Serve, String> {
+        let given = ["roundhouse-gateway", "serve"].iter().chain(arguments);
+        match Arguments::try_parse_from(given)
+            .map_err(|error| error.to_string())?
+            .command
+        {
+            Command::Serve(serve) => Ok(*serve),
+            Command::Validate(_) => Err("not serve".to_owned()),
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let serve = serve(&["--resources", "a.yaml", "b"]).unwrap();
+        assert_eq!(serve.resources, [PathBuf::from("a.yaml"), PathBuf::from("b")]);
+        assert_eq!(serve.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(serve.admin_listen.to_string(), "127.0.0.1:9090");
+        assert_eq!(serve.state_dir, PathBuf::from(".roundhouse"));
+        assert_eq!((serve.drain_min.as_secs(), serve.drain_max.as_secs()), (10, 600));
+        assert!(!serve.allow_anonymous && serve.tls_cert.is_none());
+        assert_eq!(serve.check(), Ok(()));
+    }
+
+    #[test]
+    fn every_flag_has_its_environment_variable() {
+        for command in Arguments::command().get_subcommands() {
+            for argument in command
+                .get_arguments()
+                .filter(|argument| argument.get_long().is_some())
+            {
+                let long = argument.get_long().unwrap_or_default();
+                let expected = format!("ROUNDHOUSE_{}", long.replace('-', "_").to_uppercase());
+                let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert_eq!(variable, Some(expected), "--{long}");
+            }
+        }
+    }
+
+    #[test]
+    fn usage_that_cannot_be_meant_is_refused() {
+        let cases: &[(&[&str], &str)] = &[
+            (&[], "--resources"),
+            (&["--resources", "x", "--tls-cert", "c"], "--tls-key"),
+            (&["--resources", "x", "--max-in-flight", "0"], "--max-in-flight"),
+            (&["--resources", "x", "--max-body-memory", "12Q"], "found Q"),
+            (&["--resources", "x", "--drain-min", "ten"], "found ten"),
+            (&["--resources", "x", "--drain-min=-1s"], "found -1s"),
+            (
+                &["--resources", "x", "--log-level", "gateway=loud"],
+                "gateway=loud",
+            ),
+            (
+                &["--resources", "x", "--discovery", "http://operator"],
+                "--discovery",
+            ),
+        ];
+        for (arguments, expected) in cases {
+            let error = serve(arguments).expect_err("must be refused");
+            assert!(error.contains(expected), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn anonymous_callers_are_refused_beyond_loopback() {
+        let cases: &[(&[&str], bool)] = &[
+            (&[], true),
+            (&["--listen", "[::1]:8080"], true),
+            (&["--listen", "0.0.0.0:8080"], false),
+            (&["--admin-listen", "10.1.2.3:9090"], false),
+        ];
+        for (more, allowed) in cases {
+            let arguments = [&["--resources", "x", "--allow-anonymous"], *more].concat();
+            assert_eq!(serve(&arguments).unwrap().check().is_ok(), *allowed, "{more:?}");
+        }
+        assert_eq!(
+            serve(&["--resources", "x", "--drain-min", "20s", "--drain-max", "10s"])
+                .unwrap()
+                .check(),
+            Err(Misuse::DrainOrder)
+        );
+    }
+
+    #[test]
+    fn sizes_have_binary_and_decimal_units() {
+        let cases = [
+            ("0", 0),
+            ("17", 17),
+            ("1k", 1000),
+            ("256Mi", 256 << 20),
+            ("2G", 2_000_000_000),
+            ("4Gi", 4 << 30),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in ["", "Mi", "1.5Gi", "-1", "1mi", "99999999999Gi"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+}

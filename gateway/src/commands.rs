@@ -1,0 +1,3 @@
+//! What the binary can do, one file per subcommand.
+
+pub mod serve;
