@@ -1,1 +1,38 @@
-//! Placeholder.
+//! What replicas agree on per request: which credential serves a call, what rests, what is used up.
+//!
+//! The policy is plain functions over plain data with time as an argument: [`score`] orders the members
+//! of a [`Lane`], [`rest`] merges refusals and decides probes, [`window`] counts per minute, [`breaker`]
+//! guards an endpoint. A [`Store`] keeps the data and does each step in one move; [`Memory`] is the one
+//! for a single process. [`Pool`] is what the gateway calls: it adds guards ([`Lease`], [`Admission`]) and
+//! the waiting for credentials that are merely full.
+//!
+//! This crate knows names and numbers. It never learns of secrets, sockets, prompts or wire formats.
+
+pub mod average;
+pub mod breaker;
+mod call;
+mod clock;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod guard;
+mod lane;
+mod pool;
+pub mod rest;
+pub mod score;
+mod store;
+#[cfg(any(test, feature = "conformance"))]
+pub mod testing;
+mod waiting;
+pub mod window;
+
+pub use call::{
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Limit, NoneUsable, Outcome, Pick,
+    Resting, Settled, TokenCounts, Totals,
+};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use guard::{Admission, Lease, Receipt};
+pub use lane::{Lane, LaneId, Member};
+pub use pool::Pool;
+pub use rest::{Rest, RestEnd};
+pub use snapshot::{RestReason, RestScope};
+pub use store::{Memory, Picked, Shortage, Store};

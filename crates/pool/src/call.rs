@@ -1,0 +1,236 @@
+//! What is asked of the pool and what it answers.
+
+use std::{sync::Arc, time::Duration};
+
+use snapshot::{
+    CallLimits, ClientName, CredentialName, Provider, ProviderName, RestReason, RestScope, Timestamp,
+};
+
+use crate::{Lane, Rest};
+
+/// A caller that wants in.
+#[derive(Clone, Copy, Debug)]
+pub struct Admit<'a> {
+    /// Who.
+    pub client: &'a ClientName,
+    /// What it may use at most.
+    pub limits: &'a CallLimits,
+    /// The model that it names; its usual size with this model is reserved.
+    pub model: &'a str,
+}
+
+/// A credential that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Pick<'a> {
+    /// For whom: its usual size with this model is reserved on the credential, and its usage is counted.
+    pub client: &'a ClientName,
+    /// The Provider, for its breaker, its concurrency and its selection.
+    pub provider: &'a Provider,
+    /// The upstream's name of the model.
+    pub model: &'a str,
+    /// The eligible credentials, best tier first.
+    pub lanes: &'a [Arc<Lane>],
+    /// Credentials that this call has used already.
+    pub tried: &'a [CredentialName],
+    /// The only credential that will do, because it holds the state that the call refers to.
+    pub pinned: Option<&'a CredentialName>,
+    /// A hash of what keeps a conversation together.
+    pub affinity: Option<u64>,
+}
+
+/// A limit of a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Calls at the same time.
+    Concurrency,
+    /// Calls in any 60 seconds.
+    RequestsPerMinute,
+    /// Tokens in any 60 seconds.
+    TokensPerMinute,
+}
+
+/// A caller was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the limit of {} is reached", limit.as_str())]
+pub struct Denied {
+    /// The limit that was reached.
+    pub limit: Limit,
+    /// When it pays to come back.
+    pub retry_after: Duration,
+}
+
+/// No credential can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoneUsable {
+    /// There is none at all, or every one was tried and at least one of them is not at rest.
+    #[error("no credential is left to try")]
+    Empty,
+    /// All rest.
+    #[error("all credentials rest until {soonest} ({})", reason.as_str())]
+    Resting {
+        /// When the first of them ends its rest.
+        soonest: Timestamp,
+        /// Why that one rests.
+        reason: RestReason,
+    },
+    /// Those that do not rest are full, and waiting did not help.
+    #[error("all credentials are full until {soonest}")]
+    Full {
+        /// When the first of them has room again; a second from now when that depends on calls under way.
+        soonest: Timestamp,
+    },
+    /// The endpoint is left alone.
+    #[error("the endpoint is left alone until {until}")]
+    BreakerOpen {
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// With a whole answer.
+    Succeeded,
+    /// The upstream refused the request itself.
+    CallerFault,
+    /// The upstream refused the credential.
+    CredentialFault,
+    /// The upstream failed.
+    UpstreamFault,
+    /// Nobody waited for the end.
+    Cancelled,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used, as far as known.
+    pub usage: Option<TokenCounts>,
+    /// What rests because of it.
+    pub rest: Option<(RestScope, Rest)>,
+}
+
+/// Who the pool holds to blame for a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Whoever the outcome says.
+    AsSettled,
+    /// The Provider: it refuses so many of its credentials that this one is not at fault. It does not
+    /// rest; the endpoint's breaker is open.
+    Provider,
+}
+
+/// Tokens by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCounts {
+    /// The whole prompt, cached parts included.
+    pub input: u64,
+    /// Of these, read from the upstream's cache.
+    pub cached: u64,
+    /// Of these, written to the upstream's cache.
+    pub cache_write: u64,
+    /// The whole answer, reasoning included.
+    pub output: u64,
+    /// Of these, reasoning.
+    pub reasoning: u64,
+}
+
+/// What was used since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Picks of a credential; admitted calls of a client.
+    pub requests: u64,
+    /// Settled tokens.
+    pub tokens: TokenCounts,
+}
+
+/// One credential as the pool sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialState {
+    /// Which.
+    pub name: CredentialName,
+    /// Calls at this moment.
+    pub in_flight: u32,
+    /// Tokens held for calls at this moment.
+    pub reserved_tokens: u64,
+    /// Its rests, that of the whole credential first.
+    pub rests: Vec<Resting>,
+    /// What was used of it.
+    pub totals: Totals,
+}
+
+/// One rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resting {
+    /// The upstream model that it is for; `None` for all.
+    pub model: Option<Arc<str>>,
+    /// Why.
+    pub reason: RestReason,
+    /// Until when; in the past when a probe has yet to find out whether it is over.
+    pub until: Timestamp,
+}
+
+/// One caller as the pool sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientState {
+    /// Which.
+    pub name: ClientName,
+    /// Calls at this moment.
+    pub in_flight: u32,
+    /// Tokens held for calls at this moment.
+    pub reserved_tokens: u64,
+    /// What it used.
+    pub totals: Totals,
+}
+
+/// One Provider's endpoint as the pool sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerState {
+    /// Which Provider.
+    pub provider: ProviderName,
+    /// Calls at this moment.
+    pub in_flight: u32,
+    /// Until when it is left alone; `None` when calls pass. In the past when one call may probe.
+    pub open_until: Option<Timestamp>,
+}
+
+impl Limit {
+    /// What the limit is about, in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Concurrency => "calls at the same time",
+            Self::RequestsPerMinute => "requests per minute",
+            Self::TokensPerMinute => "tokens per minute",
+        }
+    }
+}
+
+impl Settled {
+    /// An end without usage or rest.
+    pub const fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            usage: None,
+            rest: None,
+        }
+    }
+}
+
+impl TokenCounts {
+    /// Input and output together, which is what limits count.
+    pub const fn total(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+
+    /// Adds another count.
+    pub const fn add(&mut self, other: &Self) {
+        self.input = self.input.saturating_add(other.input);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.cache_write = self.cache_write.saturating_add(other.cache_write);
+        self.output = self.output.saturating_add(other.output);
+        self.reasoning = self.reasoning.saturating_add(other.reasoning);
+    }
+}

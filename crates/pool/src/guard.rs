@@ -1,0 +1,160 @@
+//! What must be given back: leases and admissions.
+
+use std::{fmt, sync::Arc};
+
+use snapshot::{CredentialName, ProviderName};
+
+use crate::{
+    Blame, Memory, Picked, Settled, Store,
+    pool::{Pool, Shared},
+};
+
+/// One use of one credential.
+///
+/// [`Lease::settle`] ends it with an outcome. Dropping it means that the call was cancelled: its place is
+/// free again, and it counts neither as success nor as failure.
+pub struct Lease<S: Store = Memory> {
+    shared: Arc<Shared<S>>,
+    provider: ProviderName,
+    credential: CredentialName,
+    probe: bool,
+    hold: Option<S::Hold>,
+}
+
+/// One call of one client.
+///
+/// [`Admission::settle`] ends it with the tokens used. Dropping it means that the call was cancelled: the
+/// tokens reserved for it are free again, the request stays counted.
+pub struct Admission<S: Store = Memory> {
+    shared: Arc<Shared<S>>,
+    seat: Option<S::Seat>,
+}
+
+/// What a settled attempt led to.
+pub struct Receipt<S: Store = Memory> {
+    blame: Blame,
+    provider: ProviderName,
+    mark: Option<S::Mark>,
+}
+
+impl<S: Store> Lease<S> {
+    pub(crate) fn new(pool: &Pool<S>, provider: ProviderName, picked: Picked<S::Hold>) -> Self {
+        Self {
+            shared: Arc::clone(&pool.shared),
+            provider,
+            credential: picked.credential,
+            probe: picked.probe,
+            hold: Some(picked.hold),
+        }
+    }
+
+    /// The credential to use.
+    pub const fn credential(&self) -> &CredentialName {
+        &self.credential
+    }
+
+    /// Whether this call finds out if a rest or an open breaker is over.
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
+
+    /// The upstream delivers: what this call was to find out is answered with yes.
+    pub fn commit(&mut self) {
+        if self.probe
+            && let Some(hold) = &mut self.hold
+        {
+            self.probe = false;
+            self.shared.store.commit(self.shared.clock.now(), hold);
+            self.shared.waiting.wake_all(&self.provider);
+        }
+    }
+
+    /// Ends the attempt. Never waits.
+    pub fn settle(mut self, settled: Settled) -> Receipt<S> {
+        let (blame, mark) = self.end(&settled).unwrap_or((Blame::AsSettled, None));
+        Receipt {
+            blame,
+            provider: self.provider.clone(),
+            mark,
+        }
+    }
+
+    fn end(&mut self, settled: &Settled) -> Option<(Blame, Option<S::Mark>)> {
+        let hold = self.hold.take()?;
+        let answer = self.shared.store.settle(self.shared.clock.now(), hold, settled);
+        if self.probe {
+            // Its answer may have opened more than the place that it gives back.
+            self.shared.waiting.wake_all(&self.provider);
+        } else {
+            self.shared.waiting.wake_one(&self.provider);
+        }
+        Some(answer)
+    }
+}
+
+impl<S: Store> Drop for Lease<S> {
+    fn drop(&mut self) {
+        self.end(&Settled::new(crate::Outcome::Cancelled));
+    }
+}
+
+impl<S: Store> fmt::Debug for Lease<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("credential", &self.credential)
+            .field("probe", &self.probe)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Admission<S> {
+    pub(crate) fn new(pool: &Pool<S>, seat: S::Seat) -> Self {
+        Self {
+            shared: Arc::clone(&pool.shared),
+            seat: Some(seat),
+        }
+    }
+
+    /// Ends the call with all tokens that it used, input and output. Never waits.
+    pub fn settle(mut self, tokens: u64) {
+        self.end(Some(tokens));
+    }
+
+    fn end(&mut self, tokens: Option<u64>) {
+        if let Some(seat) = self.seat.take() {
+            self.shared.store.leave(self.shared.clock.now(), seat, tokens);
+        }
+    }
+}
+
+impl<S: Store> Drop for Admission<S> {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
+
+impl<S: Store> fmt::Debug for Admission<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Receipt<S> {
+    /// Who is to blame.
+    pub const fn blame(&self) -> Blame {
+        self.blame
+    }
+
+    pub(crate) fn into_parts(self) -> (ProviderName, Option<S::Mark>) {
+        (self.provider, self.mark)
+    }
+}
+
+impl<S: Store> fmt::Debug for Receipt<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt")
+            .field("blame", &self.blame)
+            .field("rests", &self.mark.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,216 @@
+//! The pool as the gateway calls it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use snapshot::{CredentialName, ProviderName};
+use tokio::time::Instant;
+
+use crate::{
+    Admission, Admit, BreakerState, ClientState, Clock, CredentialState, Denied, Lease, Memory, NoneUsable,
+    Pick, Receipt, Rest, Shortage, Store, lane::object_hash, waiting::Waiting,
+};
+
+/// The state that all calls share. Cheap to clone.
+pub struct Pool<S: Store = Memory> {
+    pub(crate) shared: Arc<Shared<S>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared<S> {
+    pub(crate) store: S,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) waiting: Waiting,
+}
+
+/// The shortest sleep between two looks: timers have millisecond precision.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+
+impl Pool {
+    /// A pool for one process.
+    pub fn in_memory(clock: Arc<dyn Clock>) -> Self {
+        Self::new(Memory::default(), clock)
+    }
+}
+
+impl<S: Store> Pool<S> {
+    /// A pool over any store.
+    pub fn new(store: S, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                clock,
+                waiting: Waiting::default(),
+            }),
+        }
+    }
+
+    /// Admits the caller and makes the first pick, in one trip to the store. The pick is not made when
+    /// the caller is denied. Waits like [`Pool::pick`], and like it takes nothing when dropped.
+    pub async fn enter(
+        &self,
+        admit: Admit<'_>,
+        pick: Pick<'_>,
+    ) -> Result<(Admission<S>, Result<Lease<S>, NoneUsable>), Denied> {
+        let patience = pick.provider.selection.max_wait;
+        let (seat, first) = self
+            .shared
+            .store
+            .enter(self.shared.clock.now(), &admit, &pick, patience)
+            .await?;
+        let admission = Admission::new(self, seat);
+        let lease = match first {
+            Ok(picked) => Ok(Lease::new(self, pick.provider.name.clone(), picked)),
+            Err(shortage) => self.wait(pick, shortage).await,
+        };
+        Ok((admission, lease))
+    }
+
+    /// Admits the caller.
+    pub async fn admit(&self, admit: Admit<'_>) -> Result<Admission<S>, Denied> {
+        let seat = self.shared.store.admit(self.shared.clock.now(), &admit).await?;
+        Ok(Admission::new(self, seat))
+    }
+
+    /// Picks a credential. When all that do not rest are merely full, waits for one up to the Provider's
+    /// `selection.maxWait`. Cancel safe: a dropped future takes nothing.
+    pub async fn pick(&self, pick: Pick<'_>) -> Result<Lease<S>, NoneUsable> {
+        let patience = pick.provider.selection.max_wait;
+        match self.look(&pick, patience).await {
+            Ok(lease) => Ok(lease),
+            Err(shortage) => self.wait(pick, shortage).await,
+        }
+    }
+
+    /// Rests a credential outside a lease.
+    pub fn report(
+        &self,
+        provider: &ProviderName,
+        credential: &CredentialName,
+        model: Option<&str>,
+        rest: Rest,
+    ) {
+        let now = self.shared.clock.now();
+        self.shared.store.report(now, provider, credential, model, rest);
+    }
+
+    /// Takes back what a refusal put to rest, unless something newer has replaced it.
+    pub fn withdraw(&self, receipt: Receipt<S>) {
+        let (provider, mark) = receipt.into_parts();
+        if let Some(mark) = mark {
+            self.shared.store.withdraw(self.shared.clock.now(), mark);
+            self.shared.waiting.wake_all(&provider);
+        }
+    }
+
+    /// Ends all rests of a credential. Refusals of calls that began before are ignored.
+    pub fn clear_rest(&self, credential: &CredentialName) {
+        self.shared.store.clear_rest(self.shared.clock.now(), credential);
+        self.shared.waiting.wake_everyone();
+    }
+
+    /// Ends the rests of a credential that came from its former secret.
+    pub fn secret_changed(&self, credential: &CredentialName) {
+        self.shared
+            .store
+            .secret_changed(self.shared.clock.now(), credential);
+        self.shared.waiting.wake_everyone();
+    }
+
+    /// Remembers for 30 days which credential holds an object of an upstream. Keeps a hash, not the id.
+    pub fn remember(&self, object_id: &str, credential: &CredentialName) {
+        let now = self.shared.clock.now();
+        self.shared
+            .store
+            .remember(now, object_hash(object_id), credential);
+    }
+
+    /// The credential that holds an object, if that is remembered.
+    pub async fn recall(&self, object_id: &str) -> Option<CredentialName> {
+        let now = self.shared.clock.now();
+        self.shared.store.recall(now, object_hash(object_id)).await
+    }
+
+    /// All credentials that were used or rested, sorted by name.
+    pub fn states(&self) -> Vec<CredentialState> {
+        self.shared.store.credentials(self.shared.clock.now())
+    }
+
+    /// All callers of late, sorted by name.
+    pub fn clients(&self) -> Vec<ClientState> {
+        self.shared.store.clients(self.shared.clock.now())
+    }
+
+    /// The endpoints' breakers, sorted by Provider.
+    pub fn breakers(&self) -> Vec<BreakerState> {
+        self.shared.store.breakers(self.shared.clock.now())
+    }
+
+    async fn look(&self, pick: &Pick<'_>, patience: Duration) -> Result<Lease<S>, Shortage> {
+        let picked = self
+            .shared
+            .store
+            .pick(self.shared.clock.now(), pick, patience)
+            .await?;
+        Ok(Lease::new(self, pick.provider.name.clone(), picked))
+    }
+
+    async fn wait(&self, pick: Pick<'_>, mut shortage: Shortage) -> Result<Lease<S>, NoneUsable> {
+        let max_wait = pick.provider.selection.max_wait;
+        if max_wait.is_zero() || !self.pays_to_wait(&shortage, max_wait) {
+            return Err(shortage.reason);
+        }
+        let deadline = Instant::now() + max_wait;
+        let place = self.shared.waiting.join(&pick.provider.name);
+        loop {
+            let patience = deadline.saturating_duration_since(Instant::now());
+            place.look();
+            match self.look(&pick, patience).await {
+                Ok(lease) => {
+                    place.served();
+                    return Ok(lease);
+                }
+                Err(found) => shortage = found,
+            }
+            if patience.is_zero() || !self.pays_to_wait(&shortage, patience) {
+                return Err(shortage.reason);
+            }
+            place.pass_on();
+            let sleep = patience.min(self.until_soonest(&shortage).max(SHORTEST_SLEEP));
+            tokio::select! {
+                () = place.woken() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// Whether a credential may become usable within `patience`.
+    fn pays_to_wait(&self, shortage: &Shortage, patience: Duration) -> bool {
+        match shortage.reason {
+            NoneUsable::Full { .. } => shortage.releasable || self.until_soonest(shortage) <= patience,
+            NoneUsable::Empty | NoneUsable::Resting { .. } | NoneUsable::BreakerOpen { .. } => false,
+        }
+    }
+
+    fn until_soonest(&self, shortage: &Shortage) -> Duration {
+        match shortage.reason {
+            NoneUsable::Full { soonest } => soonest.since(self.shared.clock.now()),
+            NoneUsable::Empty | NoneUsable::Resting { .. } | NoneUsable::BreakerOpen { .. } => Duration::ZERO,
+        }
+    }
+}
+
+impl<S: Store> Clone for Pool<S> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<S: Store> fmt::Debug for Pool<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("clock", &self.shared.clock)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! Where the pool's state lives.
+
+mod memory;
+
+use std::{future::Future, time::Duration};
+
+use snapshot::{CredentialName, ProviderName, Timestamp};
+
+use crate::{
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, NoneUsable, Pick, Rest, Settled,
+};
+pub use memory::Memory;
+
+/// Keeps the state and takes each step as one indivisible move (one script in a shared store).
+///
+/// Operations that return a future need the store's answer. All others are begun at once, in order, and
+/// never awaited; what they return is known in this process. `now` is the process's time: a store that is
+/// shared uses its own.
+pub trait Store: Send + Sync + 'static {
+    /// What must be given back at the end of a lease.
+    type Hold: Send + Sync;
+    /// What must be given back at the end of an admission.
+    type Seat: Send + Sync;
+    /// What can be withdrawn after a refusal.
+    type Mark: Send + Sync;
+
+    /// Lets a caller in and picks for it. The pick is not made when the caller is denied.
+    #[expect(clippy::type_complexity, reason = "both answers of one trip")]
+    fn enter(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+        pick: &Pick<'_>,
+        patience: Duration,
+    ) -> impl Future<Output = Result<(Self::Seat, Result<Picked<Self::Hold>, Shortage>), Denied>> + Send;
+
+    /// Lets a caller in.
+    fn admit(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+    ) -> impl Future<Output = Result<Self::Seat, Denied>> + Send;
+
+    /// Picks a credential. `patience` is how much longer the caller would wait for the credential that it
+    /// is used to, should that one be full.
+    fn pick(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Picked<Self::Hold>, Shortage>> + Send;
+
+    /// The attempt has delivered content: probes have succeeded.
+    fn commit(&self, now: Timestamp, hold: &mut Self::Hold);
+
+    /// Gives a lease back with its outcome.
+    fn settle(&self, now: Timestamp, hold: Self::Hold, settled: &Settled) -> (Blame, Option<Self::Mark>);
+
+    /// Gives an admission back; `None` tokens when the call was cancelled.
+    fn leave(&self, now: Timestamp, seat: Self::Seat, tokens: Option<u64>);
+
+    /// Takes a refusal back.
+    fn withdraw(&self, now: Timestamp, mark: Self::Mark);
+
+    /// Rests a credential outside a lease.
+    fn report(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        credential: &CredentialName,
+        model: Option<&str>,
+        rest: Rest,
+    );
+
+    /// Ends all rests of a credential.
+    fn clear_rest(&self, now: Timestamp, credential: &CredentialName);
+
+    /// Ends the rests of a credential that came from its former secret.
+    fn secret_changed(&self, now: Timestamp, credential: &CredentialName);
+
+    /// Remembers which credential holds an object.
+    fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName);
+
+    /// The credential that holds an object.
+    fn recall(&self, now: Timestamp, object: u128) -> impl Future<Output = Option<CredentialName>> + Send;
+
+    /// All credentials, sorted by name.
+    fn credentials(&self, now: Timestamp) -> Vec<CredentialState>;
+
+    /// All callers, sorted by name.
+    fn clients(&self, now: Timestamp) -> Vec<ClientState>;
+
+    /// All endpoints, sorted by name.
+    fn breakers(&self, now: Timestamp) -> Vec<BreakerState>;
+}
+
+/// A credential that was picked.
+#[derive(Debug)]
+pub struct Picked<H> {
+    /// Which.
+    pub credential: CredentialName,
+    /// Whether this call finds out if a rest or an open breaker is over.
+    pub probe: bool,
+    /// What must be given back.
+    pub hold: H,
+}
+
+/// No credential was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Why.
+    pub reason: NoneUsable,
+    /// Whether the end of another call may help.
+    pub releasable: bool,
+}

@@ -1,0 +1,390 @@
+//! Admission and pick.
+
+use std::{sync::Arc, time::Duration};
+
+use snapshot::{Breaker, Timestamp};
+
+use super::{
+    account::{Obstacle, Probes, SOON},
+    order::Parking,
+    state::{Estimate, State},
+};
+use crate::{Admit, Denied, Lane, NoneUsable, Pick, Picked, Shortage, breaker::Gate, score};
+
+/// A lease's place in the tables.
+#[derive(Debug)]
+pub struct Hold {
+    pub(super) lane: Arc<Lane>,
+    pub(super) credential: u32,
+    pub(super) upstream: u32,
+    pub(super) client: u32,
+    /// Orders it among picks, refusals and clearings.
+    pub(super) sequence: u64,
+    pub(super) estimate: Option<(u64, u64)>,
+    pub(super) probes: Probes,
+    pub(super) probes_endpoint: bool,
+    pub(super) breaker: Breaker,
+}
+
+/// An admission's place in the tables.
+#[derive(Debug)]
+pub struct Seat {
+    pub(super) client: u32,
+    pub(super) estimate: Option<(u64, u64)>,
+}
+
+/// A member that can be used.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    lane: &'a Arc<Lane>,
+    order: u32,
+    member: u32,
+    credential: u32,
+    probes: Probes,
+}
+
+impl State {
+    pub(super) fn admit(&mut self, now: Timestamp, admit: &Admit<'_>) -> Result<Seat, Denied> {
+        self.sweep(now);
+        let client = self.client(admit.client, now);
+        let usage = &mut self.clients[client].usage;
+        if let Some(reached) = usage.reached(admit.limits, now) {
+            return Err(Denied {
+                limit: reached.limit,
+                retry_after: reached.until.map_or(SOON, |until| until.since(now)),
+            });
+        }
+        let estimate = admit
+            .limits
+            .tokens_per_minute
+            .map(|_| self.estimate(client, admit.model, Estimate::Call, now));
+        let account = &mut self.clients[client];
+        account
+            .usage
+            .take(admit.limits, estimate.map_or(0, |(_, tokens)| tokens), now);
+        account.held += 1;
+        Ok(Seat { client, estimate })
+    }
+
+    pub(super) fn pick(
+        &mut self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        patience: Duration,
+    ) -> Result<Picked<Hold>, Shortage> {
+        self.sweep(now);
+        let upstream = self.upstream(&pick.provider.name, now);
+        let gate = self.upstreams[upstream].circuit.gate(now);
+        if let Gate::Open(until) = gate {
+            return Err(Shortage {
+                reason: NoneUsable::BreakerOpen { until },
+                releasable: false,
+            });
+        }
+        if pick
+            .provider
+            .concurrency
+            .is_some_and(|most| self.upstreams[upstream].in_flight >= most)
+        {
+            return Err(full(now + SOON));
+        }
+        let affinity = pick.affinity.map(|hash| self.key((upstream, hash)));
+        let found = self.find(now, pick, affinity, patience)?;
+        Ok(self.take(now, pick, found, upstream, gate == Gate::HalfOpen, affinity))
+    }
+
+    fn find<'a>(
+        &mut self,
+        now: Timestamp,
+        pick: &Pick<'a>,
+        affinity: Option<u64>,
+        patience: Duration,
+    ) -> Result<Found<'a>, Shortage> {
+        if let Some(pinned) = pick.pinned {
+            let Some((lane, member)) = locate(pick, pinned) else {
+                return Err(EMPTY);
+            };
+            return self
+                .usable(now, lane, member)
+                .map_err(|obstacle| one_shortage(obstacle, now));
+        }
+        if let Some(key) = affinity
+            && let Some(remembered) = self.affinity.get(key, now)
+            && let Some((lane, member)) = locate(pick, remembered)
+        {
+            match self.usable(now, lane, member) {
+                Ok(found) => return Ok(found),
+                // Its place in the conversation's cache is worth the wait.
+                Err(Obstacle::Full) if !patience.is_zero() => return Err(full(now + SOON)),
+                Err(Obstacle::Windowed { until }) if until <= now + patience => {
+                    return Err(Shortage {
+                        reason: NoneUsable::Full { soonest: until },
+                        releasable: false,
+                    });
+                }
+                Err(_) => {}
+            }
+        }
+        let mut shortage = EMPTY;
+        for lane in pick.lanes {
+            match self.first_usable(now, lane, pick) {
+                Ok(found) => return Ok(found),
+                Err(found) => shortage = worse(shortage, found),
+            }
+        }
+        Err(shortage)
+    }
+
+    /// The first usable member of a lane. What is met unusable is parked on the way.
+    fn first_usable<'a>(
+        &mut self,
+        now: Timestamp,
+        lane: &'a Arc<Lane>,
+        pick: &Pick<'_>,
+    ) -> Result<Found<'a>, Shortage> {
+        let order = self.order(lane, now);
+        let tried = tried(lane, pick);
+        loop {
+            while let Some(member) = self.orders[order].due(now) {
+                let credential = self.orders[order].credential(member);
+                let busy = self.credentials[credential].usage.in_flight;
+                self.orders[order].unpark(member, busy);
+            }
+            let Some(member) = self.orders[order].head(&tried) else {
+                return Err(self.shortage(now, lane, order, &tried));
+            };
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
+            if let Ok(found) = self.usable(now, lane, member) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Looks at one member, and parks it if it cannot be used.
+    fn usable<'a>(
+        &mut self,
+        now: Timestamp,
+        lane: &'a Arc<Lane>,
+        member: u32,
+    ) -> Result<Found<'a>, Obstacle> {
+        let order = self.order(lane, now);
+        let credential = self.orders[order].credential(member);
+        let limits = &lane.members()[member as usize].limits;
+        let account = &mut self.credentials[credential];
+        match account.obstacle(limits, lane.model(), now) {
+            Ok(probes) => {
+                let busy = account.usage.in_flight;
+                self.orders[order].unpark(member, busy);
+                Ok(Found {
+                    lane,
+                    order,
+                    member,
+                    credential,
+                    probes,
+                })
+            }
+            Err(obstacle) => {
+                let parking = match obstacle {
+                    Obstacle::Resting { until, .. } => Parking::Resting(until),
+                    Obstacle::Windowed { until } => Parking::Windowed(until),
+                    Obstacle::Full => {
+                        account.parked_full = true;
+                        Parking::Full
+                    }
+                };
+                if self.orders[order].parking(member) != Some(parking) {
+                    self.orders[order].park(member, parking);
+                }
+                Err(obstacle)
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        found: Found<'_>,
+        upstream: u32,
+        probes_endpoint: bool,
+        affinity: Option<u64>,
+    ) -> Picked<Hold> {
+        let member = &found.lane.members()[found.member as usize];
+        let sequence = self.next_sequence();
+        let client = self.client(pick.client, now);
+        let estimate = member
+            .limits
+            .tokens_per_minute
+            .map(|_| self.estimate(client, pick.model, Estimate::Attempt, now));
+        self.clients[client].held += 1;
+
+        let account = &mut self.credentials[found.credential];
+        account.used_at = now;
+        account
+            .usage
+            .take(&member.limits, estimate.map_or(0, |(_, tokens)| tokens), now);
+        if found.probes.whole {
+            account.whole.probe(sequence, now);
+        }
+        if found.probes.model
+            && let Some(scope) = account.known_model(found.lane.model())
+        {
+            scope.probe(sequence, now);
+        }
+        let change = score::change(found.lane.strategy(), member.weight);
+        let busy = account.usage.in_flight;
+        self.orders[found.order].advance(found.member, change, busy);
+        self.follow_busy(found.credential);
+
+        let endpoint = &mut self.upstreams[upstream];
+        endpoint.in_flight += 1;
+        if probes_endpoint {
+            endpoint.circuit.probe(sequence, now);
+        }
+        if let Some(key) = affinity {
+            let ttl = pick.provider.selection.affinity.ttl;
+            self.affinity.set(key, member.credential.clone(), now, ttl);
+        }
+        Picked {
+            credential: member.credential.clone(),
+            probe: found.probes != Probes::default() || probes_endpoint,
+            hold: Hold {
+                lane: Arc::clone(found.lane),
+                credential: found.credential,
+                upstream,
+                client,
+                sequence,
+                estimate,
+                probes: found.probes,
+                probes_endpoint,
+                breaker: pick.provider.breaker,
+            },
+        }
+    }
+
+    /// Why a lane without a usable member has none.
+    fn shortage(&mut self, now: Timestamp, lane: &Arc<Lane>, order: u32, tried: &[u32]) -> Shortage {
+        // Tried members were passed over unseen. Their rests count: what the caller can come back to matters.
+        for member in tried {
+            let _ = self.usable(now, lane, *member);
+        }
+        // A parked member may be worse off than when it was parked: only a time that was looked up is true.
+        let (windowed, resting) = loop {
+            let windowed = self.orders[order]
+                .windowed()
+                .find(|(_, member)| !tried.contains(member));
+            if let Some((until, member)) = windowed
+                && self.usable(now, lane, member).err() != Some(Obstacle::Windowed { until })
+            {
+                continue;
+            }
+            let Some((until, member)) = self.orders[order].first_resting() else {
+                break (windowed, None);
+            };
+            match self.usable(now, lane, member) {
+                Err(Obstacle::Resting { until: known, reason }) if known == until => {
+                    break (windowed, Some((until, reason)));
+                }
+                _ => {}
+            }
+        };
+        let parked = &self.orders[order];
+        let tried_full = tried
+            .iter()
+            .filter(|member| parked.parking(**member) == Some(Parking::Full))
+            .count();
+        let releasable = parked.full() > tried_full;
+        let times = [windowed.map(|(until, _)| until), releasable.then_some(now + SOON)];
+        if let Some(soonest) = times.into_iter().flatten().min() {
+            return Shortage {
+                reason: NoneUsable::Full { soonest },
+                releasable,
+            };
+        }
+        let left = tried.len() == parked.len() && parked.head(&[]).is_some();
+        match resting {
+            Some((soonest, reason)) if !left => Shortage {
+                reason: NoneUsable::Resting { soonest, reason },
+                releasable: false,
+            },
+            _ => EMPTY,
+        }
+    }
+}
+
+const EMPTY: Shortage = Shortage {
+    reason: NoneUsable::Empty,
+    releasable: false,
+};
+
+fn full(soonest: Timestamp) -> Shortage {
+    Shortage {
+        reason: NoneUsable::Full { soonest },
+        releasable: true,
+    }
+}
+
+/// The shortage of a call that wants one credential and no other.
+fn one_shortage(obstacle: Obstacle, now: Timestamp) -> Shortage {
+    match obstacle {
+        Obstacle::Resting { until, reason } => Shortage {
+            reason: NoneUsable::Resting {
+                soonest: until,
+                reason,
+            },
+            releasable: false,
+        },
+        Obstacle::Windowed { until } => Shortage {
+            reason: NoneUsable::Full { soonest: until },
+            releasable: false,
+        },
+        Obstacle::Full => full(now + SOON),
+    }
+}
+
+/// What two tiers together are short of: being full is milder than resting, and the sooner end counts.
+fn worse(a: Shortage, b: Shortage) -> Shortage {
+    use NoneUsable::{BreakerOpen, Empty, Full, Resting};
+    let releasable = a.releasable || b.releasable;
+    let reason = match (a.reason, b.reason) {
+        (Full { soonest: a }, Full { soonest: b }) => Full { soonest: a.min(b) },
+        (full @ Full { .. }, _) | (_, full @ Full { .. }) => full,
+        (first @ Resting { soonest: a, .. }, second @ Resting { soonest: b, .. }) => {
+            if a <= b {
+                first
+            } else {
+                second
+            }
+        }
+        (resting @ Resting { .. }, _) | (_, resting @ Resting { .. }) => resting,
+        (open @ BreakerOpen { .. }, _) | (_, open @ BreakerOpen { .. }) => open,
+        (Empty, Empty) => Empty,
+    };
+    Shortage { reason, releasable }
+}
+
+/// The best lane that has a credential, unless it was tried.
+fn locate<'a>(pick: &Pick<'a>, credential: &snapshot::CredentialName) -> Option<(&'a Arc<Lane>, u32)> {
+    if pick.tried.contains(credential) {
+        return None;
+    }
+    pick.lanes.iter().find_map(|lane| {
+        let member = lane.position(credential)?;
+        Some((lane, u32::try_from(member).ok()?))
+    })
+}
+
+/// The members of a lane that were tried, each once.
+fn tried(lane: &Lane, pick: &Pick<'_>) -> Vec<u32> {
+    let mut members: Vec<u32> = pick
+        .tried
+        .iter()
+        .filter_map(|credential| u32::try_from(lane.position(credential)?).ok())
+        .collect();
+    members.sort_unstable();
+    members.dedup();
+    members
+}

@@ -1,0 +1,280 @@
+//! The end of attempts and calls, and what it teaches.
+
+use std::{sync::Arc, time::Duration};
+
+use snapshot::{CredentialName, ProviderName, RestReason, RestScope, Timestamp};
+
+use super::{
+    choose::{Hold, Seat},
+    state::{Refusal, State},
+};
+use crate::{
+    Blame, Outcome, Rest, RestEnd, Settled,
+    rest::{Scope, Undo},
+};
+
+/// A refusal that can be withdrawn.
+#[derive(Debug)]
+pub struct Mark {
+    provider: ProviderName,
+    credential: CredentialName,
+    model: Option<Arc<str>>,
+    sequence: u64,
+    undo: Option<Undo>,
+}
+
+/// Refusals within this time are seen together.
+pub(super) const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
+/// Fewer refused credentials say nothing about their Provider.
+const REFUSED_AT_LEAST: usize = 3;
+
+impl State {
+    pub(super) fn commit(&mut self, now: Timestamp, hold: &mut Hold) {
+        let sequence = self.next_sequence();
+        self.succeeded(now, hold, sequence);
+        hold.probes = super::account::Probes::default();
+        hold.probes_endpoint = false;
+        // What it meets from here on is newer than what it has just cleared.
+        hold.sequence = sequence;
+    }
+
+    pub(super) fn settle(&mut self, now: Timestamp, hold: &Hold, settled: &Settled) -> (Blame, Option<Mark>) {
+        self.give_back(now, hold, settled);
+        let sequence = self.next_sequence();
+        let verdict = match settled.outcome {
+            Outcome::Succeeded => {
+                // A success may say that it was the last for now; clearing first would make that old news.
+                let verdict = self.rest(now, hold, sequence, settled.rest);
+                self.succeeded(now, hold, sequence);
+                verdict
+            }
+            Outcome::CredentialFault => self.refused(now, hold, sequence, settled.rest),
+            Outcome::CallerFault => {
+                self.upstreams[hold.upstream]
+                    .circuit
+                    .answered(hold.sequence, sequence);
+                self.rest(now, hold, sequence, settled.rest)
+            }
+            Outcome::UpstreamFault => {
+                let upstream = &mut self.upstreams[hold.upstream];
+                upstream
+                    .circuit
+                    .failed(hold.sequence, sequence, now, &hold.breaker);
+                self.rest(now, hold, sequence, settled.rest)
+            }
+            Outcome::Cancelled => {
+                if hold.probes_endpoint {
+                    let upstream = &mut self.upstreams[hold.upstream];
+                    upstream.circuit.undecided(hold.sequence, now);
+                }
+                self.rest(now, hold, sequence, settled.rest)
+            }
+        };
+        self.undecided(hold);
+        self.released(hold.credential);
+        verdict
+    }
+
+    pub(super) fn leave(&mut self, now: Timestamp, seat: &Seat, tokens: Option<u64>) {
+        let client = &mut self.clients[seat.client];
+        client.held = client.held.saturating_sub(1);
+        client.used_at = now;
+        client
+            .usage
+            .give_back(seat.estimate.map_or(0, |(_, reserved)| reserved));
+        if let (Some(tokens), Some((key, _))) = (tokens, seat.estimate) {
+            client.usage.add_tokens(tokens, now);
+            self.learn(key, tokens, now);
+        }
+    }
+
+    pub(super) fn report(
+        &mut self,
+        now: Timestamp,
+        credential: &CredentialName,
+        model: Option<&str>,
+        rest: Rest,
+    ) {
+        let number = self.credential(credential, now);
+        let sequence = self.next_sequence();
+        let account = &mut self.credentials[number];
+        account.used_at = now;
+        let scope = match model {
+            Some(model) => account.model_mut(model, now),
+            None => &mut account.whole,
+        };
+        scope.refuse(sequence, sequence, now, rest);
+    }
+
+    pub(super) fn withdraw(&mut self, mark: &Mark) {
+        if let Some(number) = self.upstreams.number(&mark.provider) {
+            let refusals = &mut self.upstreams[number].refusals;
+            refusals.retain(|refusal| refusal.sequence != mark.sequence);
+        }
+        if let Some(undo) = &mark.undo
+            && let Some(number) = self.credentials.number(&mark.credential)
+        {
+            self.undo(number, mark.model.as_deref(), undo);
+        }
+    }
+
+    pub(super) fn clear_rest(&mut self, credential: &CredentialName) {
+        if let Some(number) = self.credentials.number(credential) {
+            let sequence = self.next_sequence();
+            self.credentials[number].clear(sequence);
+            self.unpark(number);
+        }
+    }
+
+    pub(super) fn secret_changed(&mut self, credential: &CredentialName) {
+        if let Some(number) = self.credentials.number(credential) {
+            let sequence = self.next_sequence();
+            self.credentials[number]
+                .scopes()
+                .for_each(|scope| scope.secret_changed(sequence));
+            self.unpark(number);
+        }
+    }
+
+    fn give_back(&mut self, now: Timestamp, hold: &Hold, settled: &Settled) {
+        let client = &mut self.clients[hold.client];
+        client.held = client.held.saturating_sub(1);
+        client.used_at = now;
+        let upstream = &mut self.upstreams[hold.upstream];
+        upstream.in_flight = upstream.in_flight.saturating_sub(1);
+        let account = &mut self.credentials[hold.credential];
+        account
+            .usage
+            .give_back(hold.estimate.map_or(0, |(_, reserved)| reserved));
+        if let Some(usage) = settled.usage {
+            account.usage.totals.tokens.add(&usage);
+            client.usage.totals.tokens.add(&usage);
+            if let Some((key, _)) = hold.estimate {
+                account.usage.add_tokens(usage.total(), now);
+                self.learn(key, usage.total(), now);
+            }
+        }
+    }
+
+    fn succeeded(&mut self, now: Timestamp, hold: &Hold, sequence: u64) {
+        let upstream = &mut self.upstreams[hold.upstream];
+        upstream.circuit.answered(hold.sequence, sequence);
+        upstream.rejects_all = upstream.rejects_all.filter(|since| *since > hold.sequence);
+        upstream
+            .refusals
+            .retain(|refusal| refusal.credential != hold.credential);
+        let account = &mut self.credentials[hold.credential];
+        let mut opened = account.whole.succeed(hold.sequence, sequence, now);
+        if let Some(scope) = account.known_model(hold.lane.model()) {
+            opened |= scope.succeed(hold.sequence, sequence, now);
+        }
+        if opened {
+            self.unpark(hold.credential);
+        }
+    }
+
+    /// Frees the places of probes that ended without a verdict.
+    fn undecided(&mut self, hold: &Hold) {
+        let account = &mut self.credentials[hold.credential];
+        let mut freed = hold.probes.whole && account.whole.undecided(hold.sequence);
+        if hold.probes.model
+            && let Some(scope) = account.known_model(hold.lane.model())
+        {
+            freed |= scope.undecided(hold.sequence);
+        }
+        if freed {
+            self.unpark(hold.credential);
+        }
+    }
+
+    fn refused(
+        &mut self,
+        now: Timestamp,
+        hold: &Hold,
+        sequence: u64,
+        rest: Option<(RestScope, Rest)>,
+    ) -> (Blame, Option<Mark>) {
+        let upstream = &mut self.upstreams[hold.upstream];
+        if !rest.is_some_and(|(scope, rest)| speaks_of_provider(scope, rest)) {
+            upstream.circuit.answered(hold.sequence, sequence);
+            return self.rest(now, hold, sequence, rest);
+        }
+        upstream
+            .refusals
+            .retain(|refusal| refusal.at + REFUSAL_WINDOW > now && refusal.credential != hold.credential);
+        let refused = upstream.refusals.len() + 1;
+        if refused >= REFUSED_AT_LEAST && refused * 2 >= upstream.credentials as usize {
+            upstream.rejects_all.get_or_insert(sequence);
+        }
+        if upstream.rejects_all.is_some() {
+            upstream.circuit.open(sequence, now, hold.breaker.open_for);
+            let before = std::mem::take(&mut upstream.refusals);
+            for refusal in &before {
+                if let Some(undo) = &refusal.undo {
+                    self.undo(refusal.credential, None, undo);
+                }
+            }
+            return (Blame::Provider, None);
+        }
+        upstream.circuit.answered(hold.sequence, sequence);
+        let (blame, mark) = self.rest(now, hold, sequence, rest);
+        self.upstreams[hold.upstream].refusals.push(Refusal {
+            credential: hold.credential,
+            sequence,
+            at: now,
+            undo: mark.as_ref().and_then(|mark| mark.undo.clone()),
+        });
+        (blame, mark)
+    }
+
+    fn rest(
+        &mut self,
+        now: Timestamp,
+        hold: &Hold,
+        sequence: u64,
+        rest: Option<(RestScope, Rest)>,
+    ) -> (Blame, Option<Mark>) {
+        let Some((scope, rest)) = rest else {
+            return (Blame::AsSettled, None);
+        };
+        let account = &mut self.credentials[hold.credential];
+        let model: Option<Arc<str>> = match scope {
+            RestScope::Credential => None,
+            RestScope::CredentialAndModel => Some(hold.lane.model().into()),
+        };
+        let scope = match &model {
+            Some(model) => account.model_mut(model, now),
+            None => &mut account.whole,
+        };
+        let undo = scope.refuse(hold.sequence, sequence, now, rest);
+        let mark = Mark {
+            provider: hold.lane.provider().clone(),
+            credential: self.credentials.key(hold.credential).clone(),
+            model,
+            sequence,
+            undo,
+        };
+        (Blame::AsSettled, Some(mark))
+    }
+
+    fn undo(&mut self, credential: u32, model: Option<&str>, undo: &Undo) {
+        let account = &mut self.credentials[credential];
+        let scope: Option<&mut Scope> = match model {
+            Some(model) => account.known_model(model),
+            None => Some(&mut account.whole),
+        };
+        if scope.is_some_and(|scope| scope.withdraw(undo)) {
+            self.unpark(credential);
+        }
+    }
+}
+
+/// Whether a refusal, met on many credentials, speaks of their Provider. Quotas and rate limits run out
+/// on each account alone, and a model may be closed to all of them.
+fn speaks_of_provider(scope: RestScope, rest: Rest) -> bool {
+    let about_key = match rest.reason {
+        RestReason::Unauthorized | RestReason::AccountBlocked | RestReason::Failing => true,
+        RestReason::RateLimited | RestReason::QuotaExhausted | RestReason::ModelUnavailable => false,
+    };
+    scope == RestScope::Credential && about_key && rest.end == RestEnd::Guessed
+}

@@ -1,0 +1,234 @@
+//! The tables, and what moves between them.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hash},
+    sync::Arc,
+    time::Duration,
+};
+
+use snapshot::{ClientName, CredentialName, ProviderName, Timestamp};
+
+use super::{
+    account::{Client, Credential},
+    order::Order,
+    remembered::Remembered,
+    table::Table,
+};
+use crate::{Lane, LaneId, average::Average, breaker::Circuit, score};
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// Grows with every pick, refusal and clearing, so that any two of them can be ordered.
+    pub(super) sequence: u64,
+    pub(super) credentials: Table<CredentialName, Credential>,
+    pub(super) upstreams: Table<ProviderName, Upstream>,
+    pub(super) clients: Table<ClientName, Client>,
+    pub(super) orders: Table<LaneId, Order>,
+    pub(super) affinity: Remembered<u64, CredentialName>,
+    pub(super) objects: Remembered<u128, CredentialName>,
+    averages: Remembered<u64, Average>,
+    hasher: RandomState,
+    next_sweep: Timestamp,
+    /// How many heads of lanes were looked at.
+    #[cfg(test)]
+    pub(super) looks: u64,
+}
+
+/// One Provider's endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Upstream {
+    pub(super) in_flight: u32,
+    pub(super) circuit: Circuit,
+    /// Credentials that are members of a lane.
+    pub(super) credentials: u32,
+    /// Credentials refused of late, each once.
+    pub(super) refusals: Vec<Refusal>,
+    /// Since when it has refused so many credentials that they are not to blame, and accepted none.
+    pub(super) rejects_all: Option<u64>,
+    used_at: Timestamp,
+}
+
+/// A credential was refused, and what that put to rest.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) credential: u32,
+    pub(super) sequence: u64,
+    pub(super) at: Timestamp,
+    pub(super) undo: Option<crate::rest::Undo>,
+}
+
+/// What an average is about.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) enum Estimate {
+    /// The calls of a client that names a model.
+    Call,
+    /// The attempts at an upstream's model for a client.
+    Attempt,
+}
+
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+const LANE_TTL: Duration = Duration::from_secs(600);
+const AVERAGE_TTL: Duration = Duration::from_secs(3600);
+/// Totals are kept for a day after the last use.
+const NAME_TTL: Duration = Duration::from_secs(24 * 3600);
+const AFFINITIES: usize = 100_000;
+const OBJECTS: usize = 200_000;
+const AVERAGES: usize = 50_000;
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            sequence: 0,
+            credentials: Table::default(),
+            upstreams: Table::default(),
+            clients: Table::default(),
+            orders: Table::default(),
+            affinity: Remembered::new(AFFINITIES),
+            objects: Remembered::new(OBJECTS),
+            averages: Remembered::new(AVERAGES),
+            hasher: RandomState::new(),
+            next_sweep: Timestamp::EPOCH,
+            #[cfg(test)]
+            looks: 0,
+        }
+    }
+}
+
+impl State {
+    pub(super) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    pub(super) fn credential(&mut self, name: &CredentialName, now: Timestamp) -> u32 {
+        self.credentials.intern(name, || Credential::new(now))
+    }
+
+    pub(super) fn client(&mut self, name: &ClientName, now: Timestamp) -> u32 {
+        let number = self.clients.intern(name, Client::default);
+        self.clients[number].used_at = now;
+        number
+    }
+
+    pub(super) fn upstream(&mut self, name: &ProviderName, now: Timestamp) -> u32 {
+        let number = self.upstreams.intern(name, Upstream::default);
+        self.upstreams[number].used_at = now;
+        number
+    }
+
+    /// The order of a lane, filled when missing.
+    pub(super) fn order(&mut self, lane: &Arc<Lane>, now: Timestamp) -> u32 {
+        if let Some(number) = self.orders.number(&lane.id()) {
+            self.orders[number].used_at = now;
+            return number;
+        }
+        let upstream = self.upstream(lane.provider(), now);
+        let members: Vec<u32> = lane
+            .members()
+            .iter()
+            .map(|member| self.credential(&member.credential, now))
+            .collect();
+        let follows_busy = score::change(lane.strategy(), 1).busy;
+        let number = self.orders.intern(&lane.id(), || {
+            let accounts = &self.credentials;
+            let in_flight = |number: u32| (number, accounts[number].usage.in_flight);
+            Order::new(follows_busy, now, members.iter().copied().map(in_flight))
+        });
+        for (member, credential) in (0..).zip(members) {
+            let account = &mut self.credentials[credential];
+            if account.lanes.is_empty() {
+                account.provider = Some(upstream);
+                self.upstreams[upstream].credentials += 1;
+            }
+            account.lanes.push((number, member));
+            account.busy_lanes += u32::from(follows_busy);
+        }
+        number
+    }
+
+    /// Puts a credential back in turn wherever it is parked.
+    pub(super) fn unpark(&mut self, credential: u32) {
+        let account = &mut self.credentials[credential];
+        account.parked_full = false;
+        for &(order, member) in &account.lanes {
+            self.orders[order].unpark(member, account.usage.in_flight);
+        }
+    }
+
+    /// Follows the end of a call on a credential: it may be less busy, and not full any more.
+    pub(super) fn released(&mut self, credential: u32) {
+        self.follow_busy(credential);
+        if self.credentials[credential].parked_full {
+            self.unpark(credential);
+        }
+    }
+
+    pub(super) fn follow_busy(&mut self, credential: u32) {
+        let account = &self.credentials[credential];
+        if account.busy_lanes > 0 {
+            for &(order, member) in &account.lanes {
+                self.orders[order].set_busy(member, account.usage.in_flight);
+            }
+        }
+    }
+
+    /// How many tokens a call is likely to use, and the key under which to learn from it.
+    pub(super) fn estimate(&self, client: u32, model: &str, about: Estimate, now: Timestamp) -> (u64, u64) {
+        let key = self.key((client, model, about));
+        (
+            key,
+            self.averages.get(key, now).map_or(0, |average| average.value()),
+        )
+    }
+
+    pub(super) fn learn(&mut self, key: u64, tokens: u64, now: Timestamp) {
+        let average = self
+            .averages
+            .get(key, now)
+            .map_or(Average::new(tokens), |known| known.with(tokens));
+        self.averages.set(key, average, now, AVERAGE_TTL);
+    }
+
+    pub(super) fn key(&self, parts: impl Hash) -> u64 {
+        self.hasher.hash_one(parts)
+    }
+
+    /// Forgets what has not been used for long. Called with every pick; works every 30 seconds.
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + SWEEP_EVERY;
+        self.affinity.sweep(now);
+        self.objects.sweep(now);
+        self.averages.sweep(now);
+        for (number, order) in self.orders.extract(|order| order.used_at + LANE_TTL <= now) {
+            for credential in order.credentials() {
+                let account = &mut self.credentials[credential];
+                account.lanes.retain(|(lane, _)| *lane != number);
+                if order.follows_busy() {
+                    account.busy_lanes = account.busy_lanes.saturating_sub(1);
+                }
+                if account.lanes.is_empty()
+                    && let Some(upstream) = account.provider
+                {
+                    let upstream = &mut self.upstreams[upstream];
+                    upstream.credentials = upstream.credentials.saturating_sub(1);
+                }
+            }
+        }
+        self.credentials
+            .extract(|account| account.used_at + NAME_TTL <= now && account.is_idle(now));
+        self.clients
+            .extract(|client| client.used_at + NAME_TTL <= now && client.held == 0);
+        for upstream in self.upstreams.values_mut() {
+            upstream
+                .refusals
+                .retain(|refusal| refusal.at + super::settle::REFUSAL_WINDOW > now);
+        }
+        self.upstreams.extract(|upstream| {
+            upstream.used_at + NAME_TTL <= now && upstream.in_flight == 0 && upstream.credentials == 0
+        });
+    }
+}
