@@ -9,11 +9,11 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use pool::{Clock, Pool};
 use snapshot::DigestKey;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     body::ReplyBody,
     flow::{self, BodyMemory, Budgets},
+    lifecycle::Drain,
     live::Live,
     metrics::Metrics,
     server::RequestBody,
@@ -43,8 +43,8 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) body_memory: BodyMemory,
     pub(crate) budgets: Budgets,
-    /// Fires when streams must end.
-    pub(crate) ending: CancellationToken,
+    /// Says when streams must end.
+    pub(crate) drain: Drain,
     in_flight: AtomicUsize,
 }
 
@@ -62,14 +62,14 @@ pub struct Parts {
     pub settings: Settings,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
-    /// Fires when streams must end.
-    pub ending: CancellationToken,
+    /// Says when streams must end.
+    pub drain: Drain,
 }
 
 impl App {
     /// Starts with the state `desired`.
     pub fn new(parts: Parts, desired: &Desired) -> Arc<Self> {
-        let Parts { pool, upstreams, metrics, digests, settings, clock, ending } = parts;
+        let Parts { pool, upstreams, metrics, digests, settings, clock, drain } = parts;
         let live = Live::new(desired, &upstreams, &metrics, settings.allow_anonymous);
         Arc::new(Self {
             live: ArcSwap::from_pointee(live),
@@ -81,7 +81,7 @@ impl App {
             budgets: Budgets::default(),
             settings,
             clock,
-            ending,
+            drain,
             in_flight: AtomicUsize::new(0),
         })
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pool::{Lease, NoneUsable, Outcome, Settled};
+use pool::{Blame, Lease, NoneUsable, Outcome, Settled};
 use smallvec::SmallVec;
 use snapshot::{CredentialName, FallbackOn, Fault, Timestamp};
 
@@ -90,7 +90,7 @@ impl Dispatch {
                 return Ok(delivery);
             }
         }
-        Err(self.last_word(trail))
+        Err(self.last_word(trail).await)
     }
 
     /// Tries the credentials of one hop. `None`: another hop may do better.
@@ -168,7 +168,7 @@ impl Dispatch {
         let replayable = !matches!(self.call.payload, super::peek::Payload::Form(_));
         match setback.fault {
             Fault::Caller | Fault::Gateway => {
-                lease.settle(Settled { outcome: Outcome::CallerFault, usage: None, rest: None });
+                lease.settle(Settled::new(Outcome::CallerFault));
                 self.next_priority_or_end(setback, trail)
             }
             Fault::Credential => {
@@ -176,12 +176,17 @@ impl Dispatch {
                 if let Some(guess) = &setback.guess {
                     return self.doubt(guess.clone(), lease, setback, trail);
                 }
-                self.rest(hop, lease, &setback);
+                let blame = self.rest(&hop.provider, lease, &setback);
                 trail.last = Some(setback);
-                if replayable && trail.refusals < REFUSALS_MAX { Next::Credential } else { Next::Hop }
+                match blame {
+                    // The upstream refuses everybody: asking the other credentials would only rest them too.
+                    Blame::Provider => Next::Hop,
+                    Blame::AsSettled if replayable && trail.refusals < REFUSALS_MAX => Next::Credential,
+                    Blame::AsSettled => Next::Hop,
+                }
             }
             Fault::Upstream => {
-                lease.settle(Settled { outcome: Outcome::UpstreamFault, usage: None, rest: None });
+                lease.settle(Settled::new(Outcome::UpstreamFault));
                 trail.failures += 1;
                 let retry = self.plan.served.retry;
                 let another = replayable
@@ -201,7 +206,7 @@ impl Dispatch {
         if let Some((first, before)) = trail.doubt.take() {
             if before.guess.as_ref() == Some(&guess) {
                 for lease in [first, lease] {
-                    lease.settle(Settled { outcome: Outcome::CallerFault, usage: None, rest: None });
+                    lease.settle(Settled::new(Outcome::CallerFault));
                 }
                 return self.next_priority_or_end(setback, trail);
             }
@@ -216,26 +221,21 @@ impl Dispatch {
     /// Another credential was accepted where one was refused: the refusal was about that credential.
     fn believe(&self, trail: &mut Trail) {
         if let Some((lease, setback)) = trail.doubt.take() {
-            let provider = self.current(lease.credential()).map(|(provider, _)| provider);
-            match provider {
-                Some(provider) => self.rest_at(&provider, lease, &setback),
-                None => drop(lease),
+            if let Some((provider, _)) = self.current(lease.credential()) {
+                self.rest(&provider, lease, &setback);
             }
         }
     }
 
-    fn rest(&self, hop: &Hop, lease: Lease, setback: &Setback) {
-        self.rest_at(&hop.provider, lease, setback);
-    }
-
-    fn rest_at(&self, provider: &LiveProvider, lease: Lease, setback: &Setback) {
+    /// Settles a refused lease; says whether the Provider refuses everybody.
+    fn rest(&self, provider: &LiveProvider, lease: Lease, setback: &Setback) -> Blame {
         if let Some((_, rest)) = &setback.rest {
             self.app.metrics.rest(&provider.provider.name, rest.reason);
             tracing::info!(
                 credential = %lease.credential(), reason = rest.reason.as_str(), "credential rests"
             );
         }
-        lease.settle(Settled { outcome: Outcome::CredentialFault, usage: None, rest: setback.rest });
+        lease.settle(Settled { rest: setback.rest, ..Settled::new(Outcome::CredentialFault) }).blame()
     }
 
     /// The caller's own fault ends the call, unless the route lists it as a reason to move on.
@@ -259,19 +259,24 @@ impl Dispatch {
     }
 
     /// What the caller is told when nothing is left to try.
-    fn last_word(&self, mut trail: Trail) -> Failure {
+    async fn last_word(&self, mut trail: Trail) -> Failure {
         if let Some((lease, setback)) = trail.doubt.take() {
             // There was nobody else to ask: the upstream's words stand, and nothing rests on a guess.
-            lease.settle(Settled { outcome: Outcome::CallerFault, usage: None, rest: None });
+            lease.settle(Settled::new(Outcome::CallerFault));
             return setback.failure;
         }
         let now = self.app.clock.now();
         match (trail.last, trail.none) {
             (Some(setback), _) if setback.fault != Fault::Credential => setback.failure,
             (Some(setback), None | Some(NoneUsable::Empty)) => {
-                let rests = self.plan.hops.iter().filter_map(|hop| self.app.pool.soonest(hop.pick(&[]))).min();
-                let wait = rests.map_or(Duration::from_secs(1), |soonest| soonest.since(now));
-                setback.failure.retry_after(wait)
+                // All were asked and refused; the pool knows when the first of them is usable again.
+                let mut first = trail.soonest;
+                for hop in &self.plan.hops {
+                    if let Err(none) = select(&self.app.pool, hop, &[]).await {
+                        first = earlier(first, soonest(&none));
+                    }
+                }
+                setback.failure.retry_after(first.map_or(Duration::from_secs(1), |first| first.since(now)))
             }
             (_, Some(none)) => none_usable(&none, trail.soonest, now),
             (None, None) => Failure::internal(),

@@ -1,5 +1,7 @@
 //! Call + hop + credential → the request for the upstream.
 
+mod form;
+
 use bytes::Bytes;
 use dialect::{Api, Dialect, Edits, Operation};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -10,7 +12,11 @@ use super::{
     peek::{Call, Form, Payload},
     route::Hop,
 };
-use crate::{failure::Failure, live::LiveCredential, upstream::RequestBody};
+use crate::{
+    failure::Failure,
+    live::LiveCredential,
+    upstream::{RequestBody, StreamedBody},
+};
 
 /// A request for the upstream, and what of the caller's was changed in it.
 pub(super) struct Outbound {
@@ -35,7 +41,7 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
         }
         Payload::Form(form) => {
             let form = form.take().ok_or_else(Failure::internal)?;
-            (streamed(form, &hop.model, &mut headers), true)
+            (send_form(form, &hop.model, &mut headers), true)
         }
     };
     let mut request = Request::new(body);
@@ -137,16 +143,16 @@ fn headers(call: &Call, hop: &Hop, credential: &LiveCredential) -> HeaderMap {
 }
 
 /// A form with the model's name of this upstream in it.
-fn streamed(form: Form, model: &str, headers: &mut HeaderMap) -> RequestBody {
+fn send_form(form: Form, model: &str, headers: &mut HeaderMap) -> RequestBody {
     let Form { head, model: range, rest, length } = form;
-    let (head, delta) = match range {
+    let (head, length) = match range {
         Some(range) if !model.is_empty() && head.get(range.clone()) != Some(model.as_bytes()) => {
-            let delta = model.len() as i64 - range.len() as i64;
-            let parts = [&head[..range.start], model.as_bytes(), &head[range.end..]];
-            (Bytes::from(parts.concat()), delta)
+            let renamed = [&head[..range.start], model.as_bytes(), &head[range.end..]].concat();
+            let length = length.map(|length| length - head.len() as u64 + renamed.len() as u64);
+            (Bytes::from(renamed), length)
         }
-        _ => (head, 0),
+        _ => (head, length),
     };
     headers.remove(header::CONTENT_LENGTH);
-    RequestBody::streamed(head, rest, length.map(|length| length.saturating_add_signed(delta)))
+    RequestBody::Streamed(StreamedBody::new(form::FormBody::new(head, rest, length)))
 }

@@ -13,7 +13,7 @@ use crate::{app::App, failure::Failure, server::RequestBody};
 /// Longest JSON body, collected whole.
 const JSON_MAX: u64 = 32 << 20;
 /// Longest multipart body, streamed.
-const MULTIPART_MAX: u64 = 512 << 20;
+pub(super) const MULTIPART_MAX: u64 = 512 << 20;
 /// Within how many bytes a multipart body must name its model.
 const MULTIPART_HEAD: usize = 64 << 10;
 

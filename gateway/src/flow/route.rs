@@ -6,7 +6,7 @@ use dialect::{Dialect, FailureKind, Operation, Passthrough};
 use http::StatusCode;
 use pool::Lane;
 use smallvec::SmallVec;
-use snapshot::{AffinityBy, CredentialName, FallbackOn, ModelPattern};
+use snapshot::{AffinityBy, ClientName, CredentialName, FallbackOn, ModelPattern};
 
 use super::{
     authenticate::Caller,
@@ -28,6 +28,7 @@ pub(crate) struct Plan {
 
 /// One upstream to try.
 pub(crate) struct Hop {
+    pub(crate) client: ClientName,
     pub(crate) provider: Arc<LiveProvider>,
     /// The model's name there.
     pub(crate) model: Arc<str>,
@@ -215,6 +216,7 @@ fn hops(
             let model = target.model.clone().unwrap_or_else(|| written.into());
             let draw = if served.targets.len() > 1 { draw(target.weight) } else { 0.0 };
             let hop = Hop {
+                client: caller.client.name.clone(),
                 provider: provider.clone(),
                 priority: target.priority,
                 lanes: provider.lanes(&model, &target.credential_selector),

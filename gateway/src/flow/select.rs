@@ -10,6 +10,7 @@ impl Hop {
     /// What to ask the pool for.
     pub(super) fn pick<'a>(&'a self, tried: &'a [CredentialName]) -> Pick<'a> {
         Pick {
+            client: &self.client,
             provider: &self.provider.provider,
             model: &self.model,
             lanes: &self.lanes,

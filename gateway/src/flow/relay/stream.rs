@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use dialect::{Ending, Operation, Tap};
 use http::StatusCode;
 use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{COMMENT, later};
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
         route::Plan,
         settle::Settlement,
     },
+    lifecycle::Phase,
     upstream::UpstreamBody,
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct Relay {
     keep_alive: Duration,
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
-    ending: Pin<Box<WaitForCancellationFutureOwned>>,
+    ending: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Relay {
@@ -69,7 +69,7 @@ impl Relay {
             keep_alive: plan.served.stream.keep_alive_after,
             deadline: call.arrived + timeouts.total,
             timer: None,
-            ending: Box::pin(app.ending.clone().cancelled_owned()),
+            ending: Box::pin(app.drain.clone().reached(Phase::Ending)),
         };
         if relay.body.is_none() || relay.tap.is_finished() {
             relay.complete();
@@ -158,7 +158,7 @@ impl Relay {
     fn complete(&mut self) {
         self.remember();
         if let Some(body) = self.body.take() {
-            body.drain(&self.app.tasks);
+            body.release();
         }
         if let Some(settlement) = self.settlement.take() {
             self.app.metrics.open_streams.dec();
