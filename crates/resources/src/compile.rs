@@ -120,16 +120,15 @@ impl Compiling<'_> {
             message: message.to_owned(),
         };
         let mut conditions = Vec::new();
-        match verdict.accepted {
+        if let Some(refusal) = verdict.accepted {
             // What it refers to does not matter before it is valid by itself.
-            Some(refusal) => conditions.push(refusal.condition(ConditionType::Accepted)),
-            None => {
-                conditions.push(fine(ConditionType::Accepted, Reason::Valid, verdict.remark));
-                conditions.push(match verdict.resolved {
-                    Some(refusal) => refusal.condition(ConditionType::ResolvedRefs),
-                    None => fine(ConditionType::ResolvedRefs, Reason::Resolved, ""),
-                });
-            }
+            conditions.push(refusal.condition(ConditionType::Accepted));
+        } else {
+            conditions.push(fine(ConditionType::Accepted, Reason::Valid, verdict.remark));
+            conditions.push(match verdict.resolved {
+                Some(refusal) => refusal.condition(ConditionType::ResolvedRefs),
+                None => fine(ConditionType::ResolvedRefs, Reason::Resolved, ""),
+            });
         }
         self.compiled.conditions.push(ObjectConditions {
             identity: identity.clone(),
@@ -178,8 +177,12 @@ impl Compiling<'_> {
             Ok(provider) => provider,
             Err(refusal) => return Verdict::unresolved(refusal),
         };
-        let takes_no_key =
-            self.compiled.snapshot.providers.get(&provider).is_some_and(|it| it.auth == snapshot::Auth::None);
+        let takes_no_key = self
+            .compiled
+            .snapshot
+            .providers
+            .get(&provider)
+            .is_some_and(|it| it.auth == snapshot::Auth::None);
         if takes_no_key {
             let message = format!("Provider {} has auth type None and takes no key", provider.name());
             return Verdict::unresolved(Refusal::new(Reason::ProviderTakesNoKey, message));
@@ -196,11 +199,15 @@ impl Compiling<'_> {
             self.version.part(label.as_bytes());
             self.version.part(value.as_bytes());
         }
-        let remark = if credential.suspended { "suspended: it is not used" } else { "" };
-        self.compiled
-            .keyring
-            .credentials
-            .insert(credential.name.clone(), snapshot::CredentialSecret { version, secret });
+        let remark = if credential.suspended {
+            "suspended: it is not used"
+        } else {
+            ""
+        };
+        self.compiled.keyring.credentials.insert(
+            credential.name.clone(),
+            snapshot::CredentialSecret { version, secret },
+        );
         self.compiled
             .snapshot
             .credentials
@@ -226,7 +233,10 @@ impl Compiling<'_> {
         for target in &route.targets {
             self.version.part(target.provider.as_str().as_bytes());
         }
-        self.compiled.snapshot.routes.insert(route.name.clone(), Arc::new(route));
+        self.compiled
+            .snapshot
+            .routes
+            .insert(route.name.clone(), Arc::new(route));
         match missing.split_first() {
             None => Verdict::good(),
             Some((first, others)) => {

@@ -11,9 +11,7 @@ mod model_route;
 mod provider;
 
 pub use client_key::{ClientKey, ClientKeySpec, ClientModels};
-pub use common::{
-    Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference, Status,
-};
+pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference, Status};
 pub use credential::{ApiKey, Credential, CredentialModels, CredentialSpec};
 pub use model_route::{
     CredentialSelector, FallbackReason, ModelRoute, ModelRouteSpec, Retry, StreamStart, Target,
@@ -23,6 +21,15 @@ pub use provider::{
     ErrorMatch, ErrorRule, Fault, Header, HeaderValueFrom, Listed, Provider, ProviderLimits, ProviderSpec,
     RestKind, RestOf, RestReach, Selection, Service, ServiceScheme, Strategy, Timeouts, Tls,
 };
+
+/// The pattern of a duration.
+pub(crate) const DURATION: &str = "^([0-9]{1,6}(ms|s|m|h)){1,4}$";
+/// The pattern of a model's name.
+pub(crate) const MODEL_NAME: &str = r"^[^\s*]+$";
+/// The pattern of a model's name or a glob.
+pub(crate) const MODEL_PATTERN: &str = r"^\S+$";
+/// The pattern of a header's name.
+pub(crate) const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 
 /// The API group of all kinds.
 pub const GROUP: &str = "roundhouse.dev";

@@ -6,8 +6,8 @@ pub(crate) mod yaml;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-pub(crate) use expand::first_reference;
 pub use expand::Surroundings;
+pub(crate) use expand::first_reference;
 
 use crate::{Condition, ConditionType, Identity, Object, Objects, Reason, schema::Checker};
 
@@ -86,7 +86,10 @@ impl Refused {
         Condition {
             kind: ConditionType::Accepted,
             status: false,
-            reason: self.problems.first().map_or(Reason::InvalidSpec, |problem| problem.reason),
+            reason: self
+                .problems
+                .first()
+                .map_or(Reason::InvalidSpec, |problem| problem.reason),
             message: messages.join("; "),
         }
     }

@@ -35,19 +35,27 @@ pub const RESERVED_NAMES: [&str; 16] = [
 ];
 
 /// The definitions of all kinds in order of name, as an API server takes them.
-#[expect(clippy::missing_panics_doc, reason = "the definitions are constant and tested")]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "the definitions are constant and tested"
+)]
 pub fn definitions() -> Vec<Value> {
-    [ClientKey::crd(), Credential::crd(), ModelRoute::crd(), Provider::crd()]
-        .into_iter()
-        .map(|definition: CustomResourceDefinition| {
-            let mut definition = serde_json::to_value(definition).expect("a definition is plain data");
-            tidy(&mut definition);
-            definition
-        })
-        .collect()
+    [
+        ClientKey::crd(),
+        Credential::crd(),
+        ModelRoute::crd(),
+        Provider::crd(),
+    ]
+    .into_iter()
+    .map(|definition: CustomResourceDefinition| {
+        let mut definition = serde_json::to_value(definition).expect("a definition is plain data");
+        tidy(&mut definition);
+        definition
+    })
+    .collect()
 }
 
-/// The OpenAPI schema of a kind; `None` for kinds that are not ours.
+/// The `OpenAPI` schema of a kind; `None` for kinds that are not ours.
 pub(crate) fn schema_of(kind: Kind) -> Option<Value> {
     definitions().into_iter().find_map(|mut definition| {
         let ours = definition["spec"]["names"]["kind"] == kind.as_str();

@@ -32,16 +32,15 @@ pub(super) fn compile(compiling: &mut Compiling<'_>) -> Vec<(Identity, Verdict)>
     for (identity, object) in objects {
         let verdict = match digest(compiling, identity, object) {
             Err(verdict) => verdict,
-            Ok(digest) => match holders.get(&digest) {
-                Some(holder) => Verdict::refused(Refusal::new(
-                    Reason::DuplicateKey,
-                    format!("{holder} has the same key; give this one a key of its own"),
-                )),
-                None => {
-                    holders.insert(digest, identity);
+            Ok(digest) => {
+                let holder = *holders.entry(digest).or_insert(identity);
+                if holder == identity {
                     add(compiling, identity, object, digest)
+                } else {
+                    let message = format!("{holder} has the same key; give this one a key of its own");
+                    Verdict::refused(Refusal::new(Reason::DuplicateKey, message))
                 }
-            },
+            }
         };
         verdicts.push((identity.clone(), verdict));
     }
@@ -50,8 +49,8 @@ pub(super) fn compile(compiling: &mut Compiling<'_>) -> Vec<(Identity, Verdict)>
 
 fn digest(compiling: &Compiling<'_>, identity: &Identity, object: &ClientKey) -> Result<KeyDigest, Verdict> {
     let reference = &object.spec.secret_ref;
-    let key = secret::key(compiling.objects, identity.name.namespace(), reference)
-        .map_err(Verdict::unresolved)?;
+    let key =
+        secret::key(compiling.objects, identity.name.namespace(), reference).map_err(Verdict::unresolved)?;
     let length = String::from_utf8_lossy(key.expose()).chars().count();
     if length < MIN_KEY {
         let message = format!(
@@ -91,5 +90,7 @@ fn add(compiling: &mut Compiling<'_>, identity: &Identity, object: &ClientKey, d
 fn timestamp(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
     // A time before 1970 has passed as well as 1970 has.
-    Some(Timestamp::from_micros(u64::try_from(time.as_microsecond()).unwrap_or(0)))
+    Some(Timestamp::from_micros(
+        u64::try_from(time.as_microsecond()).unwrap_or(0),
+    ))
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use snapshot::{
-    CallLimits, Credential, CredentialName, ModelFilter, ModelPattern, ObjectName, ProviderName, SecretVersion,
+    CallLimits, Credential, CredentialName, ModelFilter, ModelPattern, ObjectName, ProviderName,
+    SecretVersion,
 };
 
 use crate::kinds::{self, Limits};

@@ -64,7 +64,10 @@ fn from_url(url: &str, azure: bool, place: Place) -> Result<Address, Verdict> {
             Place::Cluster { .. } => "is only expanded in files: write the address itself",
         };
         let message = format!("spec.url: {reference} {what}");
-        return Err(Verdict::unresolved(Refusal::new(Reason::UnexpandedVariable, message)));
+        return Err(Verdict::unresolved(Refusal::new(
+            Reason::UnexpandedVariable,
+            message,
+        )));
     }
     // No message repeats the URL: people put keys into them.
     let invalid = |what: &str| refuse(Reason::InvalidSpec, format!("spec.url: {what}"));
@@ -79,7 +82,9 @@ fn from_url(url: &str, azure: bool, place: Place) -> Result<Address, Verdict> {
     };
     let authority = uri.authority().ok_or_else(|| invalid("has no host"))?;
     if authority.as_str().contains('@') {
-        return Err(invalid("must hold no user or password; a key goes into a Credential"));
+        return Err(invalid(
+            "must hold no user or password; a key goes into a Credential",
+        ));
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
@@ -157,15 +162,16 @@ fn check_host(host: &str, scheme: Scheme, place: Place) -> Result<(), Verdict> {
         _ => {}
     }
     let plain_allowed = match (reach(host), place) {
-        (Reach::Loopback | Reach::Private, _) => true,
         // A name may be private; one that turns out to be public is refused when it is resolved.
-        (Reach::Unknown, Place::Standalone) => true,
+        (Reach::Loopback | Reach::Private, _) | (Reach::Unknown, Place::Standalone) => true,
         (_, Place::Cluster { allow_private }) => allow_private,
         (_, Place::Standalone) => false,
     };
     if scheme == Scheme::Http && !plain_allowed {
         return Err(forbidden(match place {
-            Place::Standalone => "plain http to a public address would show the key to everybody on the way; use https",
+            Place::Standalone => {
+                "plain http to a public address would show the key to everybody on the way; use https"
+            }
             Place::Cluster { .. } => {
                 "plain http needs `service` instead of `url`, or the installation's upstreams.allowPrivate"
             }

@@ -4,18 +4,16 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use snapshot::{
-    Affinity, AffinityBy, Auth, Azure, AzureStyle, Breaker, ErrorMatch, ErrorRule, Fault, Header, HeaderSource,
-    Model, ObjectName, Provider, ProviderName, RestReason, RestRule, RestScope, Scheme, Secret, Selection,
-    Strategy, Timeouts, Tls,
+    Affinity, AffinityBy, Auth, Azure, AzureStyle, Breaker, ErrorMatch, ErrorRule, Fault, Header,
+    HeaderSource, Model, ObjectName, Provider, ProviderName, RestReason, RestRule, RestScope, Scheme, Secret,
+    Selection, Strategy, Timeouts, Tls,
 };
 
 use super::{Place, Verdict, endpoint, route::consumers, secret};
 use crate::{
     Objects, Reason,
     condition::Refusal,
-    kinds::{
-        self, AffinityKey, AuthType, AzureUrlStyle, Dialect, Listed, ProviderSpec, RestKind, RestReach,
-    },
+    kinds::{self, AffinityKey, AuthType, AzureUrlStyle, Dialect, Listed, ProviderSpec, RestKind, RestReach},
 };
 
 /// A Provider and the values of its headers that come from Secrets.
@@ -81,7 +79,12 @@ fn apis(spec: &ProviderSpec) -> Vec<dialect::Api> {
     use dialect::Api;
     if spec.apis.is_empty() {
         return match spec.dialect {
-            Dialect::OpenAI => vec![Api::ChatCompletions, Api::Completions, Api::Responses, Api::Embeddings],
+            Dialect::OpenAI => vec![
+                Api::ChatCompletions,
+                Api::Completions,
+                Api::Responses,
+                Api::Embeddings,
+            ],
             Dialect::Anthropic => vec![Api::Messages],
         };
     }
@@ -96,7 +99,8 @@ fn apis(spec: &ProviderSpec) -> Vec<dialect::Api> {
 }
 
 fn header_name(text: &str, path: &str) -> Result<HeaderName, Verdict> {
-    text.parse().map_err(|_| invalid(format!("{path}: expected the name of a header")))
+    text.parse()
+        .map_err(|_| invalid(format!("{path}: expected the name of a header")))
 }
 
 fn auth(spec: &ProviderSpec) -> Result<Auth, Verdict> {

@@ -1,6 +1,8 @@
 //! Routes.
 
-use snapshot::{Consumers, FallbackOn, ObjectName, ProviderName, Retry, Route, RouteName, StreamPolicy, Target};
+use snapshot::{
+    Consumers, FallbackOn, ObjectName, ProviderName, Retry, Route, RouteName, StreamPolicy, Target,
+};
 
 use super::credential::patterns;
 use crate::kinds::{self, FallbackReason, ModelRouteSpec};

@@ -17,12 +17,7 @@ pub(super) fn key(
 ) -> Result<Secret, Refusal> {
     let SecretKeyReference { name, key } = reference;
     let secret = value(objects, namespace, name, key)?;
-    let refuse = |reason, what: &str| {
-        Err(Refusal::new(
-            reason,
-            format!("key {key} of Secret {name} {what}"),
-        ))
-    };
+    let refuse = |reason, what: &str| Err(Refusal::new(reason, format!("key {key} of Secret {name} {what}")));
     let Ok(text) = std::str::from_utf8(secret.expose()) else {
         return refuse(Reason::InvalidKey, "is not UTF-8 text");
     };
@@ -31,7 +26,10 @@ pub(super) fn key(
         return refuse(Reason::EmptyKey, "is empty");
     }
     if text.chars().any(char::is_control) {
-        return refuse(Reason::InvalidKey, "contains a control character, such as a newline inside it");
+        return refuse(
+            Reason::InvalidKey,
+            "contains a control character, such as a newline inside it",
+        );
     }
     if text.trim() != text {
         return refuse(Reason::InvalidKey, "begins or ends with a space");
@@ -58,7 +56,8 @@ pub(super) fn certificates(
             };
             let message = || format!("ConfigMap {name} has no key {key}");
             let text = values.get(key);
-            text.cloned().ok_or_else(|| Refusal::new(Reason::KeyMissing, message()))?
+            text.cloned()
+                .ok_or_else(|| Refusal::new(Reason::KeyMissing, message()))?
         }
     };
     if text.contains("-----BEGIN CERTIFICATE-----") {

@@ -28,6 +28,7 @@ impl Version {
 
     pub(super) fn finish(self) -> String {
         let hash = self.0.finalize();
-        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let half = hash.iter().take(16).fold(0u128, |half, byte| half << 8 | u128::from(*byte));
+        format!("{half:032x}")
     }
 }

@@ -20,19 +20,11 @@ use super::{Limits, SecretKeyReference, Status};
     derive = "PartialEq",
     doc = "One caller: a key that clients of the gateway present, and what it may do.",
     crates(kube_core = "::kube_core"),
-    printcolumn(name = "Admin", type_ = "boolean", json_path = ".spec.admin"),
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"
-    ),
-    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt", priority = 1),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Admin", "type": "boolean", "jsonPath": ".spec.admin"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Expires", "type": "string", "jsonPath": ".spec.expiresAt"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClientKeySpec {
@@ -56,14 +48,14 @@ pub struct ClientKeySpec {
     pub debug_headers: bool,
 }
 
-/// The models that a ClientKey may name: names, or globs with `*`.
+/// The models that a `ClientKey` may name: names, or globs with `*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientModels {
     /// Only these. Empty allows all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 128),
-        inner(length(min = 1, max = 256), regex(pattern = r"^\S+$")),
+        inner(length(min = 1, max = 256), regex(pattern = super::MODEL_PATTERN)),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allow: Vec<String>,

@@ -15,16 +15,6 @@ pub struct Duration(pub time::Duration);
 #[error("expected a duration such as 30s, 500ms or 1h30m")]
 pub struct InvalidDuration;
 
-impl Duration {
-    pub(crate) const fn from_secs(seconds: u64) -> Self {
-        Self(time::Duration::from_secs(seconds))
-    }
-
-    pub(crate) const fn from_millis(millis: u64) -> Self {
-        Self(time::Duration::from_millis(millis))
-    }
-}
-
 impl std::str::FromStr for Duration {
     type Err = InvalidDuration;
 
@@ -100,7 +90,7 @@ impl JsonSchema for Duration {
         json_schema!({
             "type": "string",
             "maxLength": 32,
-            "pattern": "^([0-9]{1,6}(ms|s|m|h)){1,4}$",
+            "pattern": super::DURATION,
         })
     }
 }
@@ -164,7 +154,7 @@ pub struct Status {
     /// The generation of the spec that the conditions describe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: the object is valid by itself. ResolvedRefs: what it refers to exists and can be used.
+    /// `Accepted`: the object is valid by itself. `ResolvedRefs`: what it refers to exists and can be used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),

@@ -20,18 +20,10 @@ use super::{Limits, LocalReference, SecretKeyReference, Status};
     derive = "PartialEq",
     doc = "One account or key of a Provider. Calls to the Provider rotate over its Credentials.",
     crates(kube_core = "::kube_core"),
-    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.providerRef.name"),
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Provider", "type": "string", "jsonPath": ".spec.providerRef.name"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialSpec {
@@ -76,7 +68,7 @@ pub struct CredentialModels {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 128),
-        inner(length(min = 1, max = 256), regex(pattern = r"^\S+$")),
+        inner(length(min = 1, max = 256), regex(pattern = super::MODEL_PATTERN)),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub allow: Vec<String>,
@@ -84,7 +76,7 @@ pub struct CredentialModels {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 128),
-        inner(length(min = 1, max = 256), regex(pattern = r"^\S+$")),
+        inner(length(min = 1, max = 256), regex(pattern = super::MODEL_PATTERN)),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub deny: Vec<String>,

@@ -22,25 +22,17 @@ use super::{Consumers, Duration, LocalReference, Status, credential::one};
     derive = "PartialEq",
     doc = "Which upstreams serve a model name, and when to move on from one to the next.",
     crates(kube_core = "::kube_core"),
-    printcolumn(name = "Models", type_ = "string", json_path = ".spec.models"),
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Models", "type": "string", "jsonPath": ".spec.models"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ModelRouteSpec {
     /// The model names that it serves: names, or globs with `*` for any run of characters.
     #[schemars(
         length(min = 1, max = 128),
-        inner(length(min = 1, max = 256), regex(pattern = r"^\S+$")),
+        inner(length(min = 1, max = 256), regex(pattern = super::MODEL_PATTERN)),
         extend("x-kubernetes-list-type" = "set")
     )]
     pub models: Vec<String>,
@@ -63,7 +55,7 @@ pub struct ModelRouteSpec {
     pub stream: StreamStart,
 }
 
-/// One upstream of a ModelRoute.
+/// One upstream of a `ModelRoute`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
@@ -71,7 +63,7 @@ pub struct Target {
     pub provider_ref: LocalReference,
     /// The model name to use there. Not set: the caller's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^\S+$"))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = super::MODEL_PATTERN))]
     pub model: Option<String>,
     /// Share of calls among targets of equal priority.
     #[serde(default = "one")]

@@ -20,19 +20,11 @@ use super::{Consumers, Duration, SecretKeyReference, Status};
     derive = "PartialEq",
     doc = "One upstream endpoint: where it is, how it speaks, and how its Credentials are chosen.",
     crates(kube_core = "::kube_core"),
-    printcolumn(name = "Dialect", type_ = "string", json_path = ".spec.dialect"),
-    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Dialect", "type": "string", "jsonPath": ".spec.dialect"}"#,
+    printcolumn = r#"{"name": "URL", "type": "string", "jsonPath": ".spec.url"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -87,7 +79,7 @@ pub struct ProviderSpec {
     /// How its certificate is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// The models that it serves by name, without a ModelRoute.
+    /// The models that it serves by name, without a `ModelRoute`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 512),
@@ -187,7 +179,7 @@ pub struct Auth {
     pub kind: AuthType,
     /// The header that carries the key, with type Header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = super::HEADER_NAME))]
     pub header: Option<String>,
 }
 
@@ -215,7 +207,7 @@ pub enum AuthType {
 ]))]
 pub struct Header {
     /// Name of the header.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = super::HEADER_NAME))]
     pub name: String,
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,7 +262,7 @@ pub struct CaReference {
 pub enum CaKind {
     /// A Secret.
     Secret,
-    /// A ConfigMap.
+    /// A `ConfigMap`.
     ConfigMap,
 }
 
@@ -283,11 +275,11 @@ fn ca_key() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct Listed {
     /// The name that callers use.
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\s*]+$"))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = super::MODEL_NAME))]
     pub name: String,
     /// The name that the upstream uses, where it differs; for Azure the deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^\S+$"))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = super::MODEL_PATTERN))]
     pub upstream_name: Option<String>,
     /// Longest input in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -503,7 +495,7 @@ pub struct Affinity {
     pub by: AffinityKey,
     /// The header that identifies it, with `by: Header`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = super::HEADER_NAME))]
     pub header: Option<String>,
     /// How long after its last call a conversation is remembered.
     pub ttl: Duration,

@@ -69,9 +69,7 @@ fn object(
         line: document.line,
     };
     let mut problems = Vec::new();
-    let kind = kind(&document)
-        .map_err(|problem| problems.push(problem))
-        .ok();
+    let kind = kind(&document).map_err(|problem| problems.push(problem)).ok();
     let metadata = metadata(&document, kind, &mut problems);
     let identity = match (kind, &metadata) {
         (Some(kind), Some((name, _))) => Some(Identity {
@@ -108,13 +106,20 @@ fn invalid(line: u32, path: &str, message: impl Into<String>) -> Problem {
 
 fn kind(document: &Node) -> Result<Kind, Problem> {
     if !matches!(document.content, Content::Map(_)) {
-        let message = format!("expected an object with apiVersion, kind and metadata, found {}", document.content.name());
+        let message = format!(
+            "expected an object with apiVersion, kind and metadata, found {}",
+            document.content.name()
+        );
         return Err(invalid(document.line, "", message));
     }
     let text = |field: &str| match document.get(field) {
         None => Err(invalid(document.line, field, "is required")),
         Some(node) => node.text().map(|text| (text, node.line)).ok_or_else(|| {
-            invalid(node.line, field, format!("expected a string, found {}", node.content.name()))
+            invalid(
+                node.line,
+                field,
+                format!("expected a string, found {}", node.content.name()),
+            )
         }),
     };
     let (version, version_line) = text("apiVersion")?;
@@ -127,7 +132,10 @@ fn kind(document: &Node) -> Result<Kind, Problem> {
     };
     if kind.api_version() != version {
         let message = if group_is_ours || version.contains('/') || version == "v1" {
-            format!("expected `{}` for kind {kind}, found `{version}`", kind.api_version())
+            format!(
+                "expected `{}` for kind {kind}, found `{version}`",
+                kind.api_version()
+            )
         } else {
             format!("expected `{}` for kind {kind}", kind.api_version())
         };
@@ -159,7 +167,7 @@ fn metadata(
         match entry.key.as_str() {
             "name" => metadata.name = text(&entry.value, &path, problems),
             "namespace" => metadata.namespace = text(&entry.value, &path, problems),
-            "labels" => metadata.labels = texts(&entry.value, &path, problems),
+            "labels" => metadata.labels = Some(texts(&entry.value, &path, problems)),
             "creationTimestamp" => {
                 let time = entry.value.text().and_then(|text| text.parse().ok());
                 metadata.creation_timestamp = time.map(Time);
@@ -181,7 +189,8 @@ fn metadata(
     ] {
         if !is_dns_name(value, dots, max) {
             let line = node.nearest(path.trim_start_matches("metadata.")).line;
-            let message = "expected lower-case letters, digits and `-`, beginning and ending with a letter or digit";
+            let message =
+                "expected lower-case letters, digits and `-`, beginning and ending with a letter or digit";
             problems.push(invalid(line, path, message));
         }
     }
@@ -192,12 +201,19 @@ fn metadata(
 
 fn is_dns_name(text: &str, dots: bool, max: usize) -> bool {
     let is_label = |label: &str| {
-        label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        label
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
             && !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    text.len() <= max && if dots { text.split('.').all(is_label) } else { is_label(text) }
+    text.len() <= max
+        && if dots {
+            text.split('.').all(is_label)
+        } else {
+            is_label(text)
+        }
 }
 
 fn text(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Option<String> {
@@ -209,13 +225,13 @@ fn text(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Option<String> 
     text
 }
 
-fn texts(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Option<BTreeMap<String, String>> {
+fn texts(node: &Node, path: &str, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
     let entries = members(node, path, problems);
     let texts = entries.iter().filter_map(|entry| {
         let path = format!("{path}.{}", entry.key);
         Some((entry.key.clone(), text(&entry.value, &path, problems)?))
     });
-    Some(texts.collect())
+    texts.collect()
 }
 
 /// The entries of a map; nothing counts as an empty one.
@@ -277,7 +293,12 @@ fn reserved(metadata: &ObjectMeta, document: &Node) -> Result<(), Vec<Problem>> 
     }
     let line = document.nearest("metadata.name").line;
     let message = format!("`{name}` is reserved: it would shadow a route of the gateway");
-    Err(vec![problem(Reason::ReservedName, line, "metadata.name", message)])
+    Err(vec![problem(
+        Reason::ReservedName,
+        line,
+        "metadata.name",
+        message,
+    )])
 }
 
 /// A reference that cannot be expanded stays: [`crate::compile`] tells it by name.
@@ -297,7 +318,11 @@ fn spec<T: DeserializeOwned>(
     checker: &Checker,
 ) -> Result<T, Vec<Problem>> {
     let mut problems = Vec::new();
-    only(document, &["apiVersion", "kind", "metadata", "spec", "status"], &mut problems);
+    only(
+        document,
+        &["apiVersion", "kind", "metadata", "spec", "status"],
+        &mut problems,
+    );
     let name = metadata.name.as_deref().unwrap_or_default();
     let value = match checker.spec(kind, name, document) {
         Ok(value) => value,
@@ -309,8 +334,7 @@ fn spec<T: DeserializeOwned>(
     if !problems.is_empty() {
         return Err(problems);
     }
-    serde_json::from_value(value)
-        .map_err(|error| vec![invalid(document.line, "spec", error.to_string())])
+    serde_json::from_value(value).map_err(|error| vec![invalid(document.line, "spec", error.to_string())])
 }
 
 fn only(document: &Node, fields: &[&str], problems: &mut Vec<Problem>) {
@@ -326,7 +350,15 @@ fn only(document: &Node, fields: &[&str], problems: &mut Vec<Problem>) {
 }
 
 fn secret(document: &Node, surroundings: &mut dyn Surroundings) -> Result<Object, Vec<Problem>> {
-    let fields = ["apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"];
+    let fields = [
+        "apiVersion",
+        "kind",
+        "metadata",
+        "type",
+        "immutable",
+        "data",
+        "stringData",
+    ];
     let mut problems = Vec::new();
     only(document, &fields, &mut problems);
     let mut values = BTreeMap::new();
@@ -376,10 +408,14 @@ fn secret(document: &Node, surroundings: &mut dyn Surroundings) -> Result<Object
 
 fn config_map(document: &Node) -> Result<Object, Vec<Problem>> {
     let mut problems = Vec::new();
-    only(document, &["apiVersion", "kind", "metadata", "immutable", "data"], &mut problems);
+    only(
+        document,
+        &["apiVersion", "kind", "metadata", "immutable", "data"],
+        &mut problems,
+    );
     let values = document
         .get("data")
-        .and_then(|data| texts(data, "data", &mut problems))
+        .map(|data| texts(data, "data", &mut problems))
         .unwrap_or_default();
     if problems.is_empty() {
         Ok(Object::ConfigMap(Arc::new(values)))

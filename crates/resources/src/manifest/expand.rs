@@ -16,7 +16,10 @@ pub(super) struct Missing(pub(super) String);
 /// A piece of a text.
 enum Piece<'a> {
     Literal(&'a str),
-    Variable { name: &'a str, default: Option<&'a str> },
+    Variable {
+        name: &'a str,
+        default: Option<&'a str>,
+    },
     File(&'a str),
     /// `${` that begins none of the forms.
     Malformed,
@@ -91,14 +94,22 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 
 fn reference(inside: &str) -> Piece<'_> {
     if let Some(path) = inside.strip_prefix("file:") {
-        return if path.is_empty() { Piece::Malformed } else { Piece::File(path) };
+        return if path.is_empty() {
+            Piece::Malformed
+        } else {
+            Piece::File(path)
+        };
     }
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
     };
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    if starts_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+    if starts_well
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
         Piece::Variable { name, default }
     } else {
         Piece::Malformed

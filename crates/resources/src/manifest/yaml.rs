@@ -139,7 +139,9 @@ fn parts(text: &str) -> Vec<(u32, &str)> {
     let mut at = 0;
     for (line, number) in text.split_inclusive('\n').zip(1u32..) {
         let marker = line.strip_prefix("---");
-        if at > start && marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
+        if at > start
+            && marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+        {
             parts.push((start_line, &text[start..at]));
             (start, start_line) = (at, number);
         }
@@ -206,7 +208,10 @@ struct Open {
 
 impl Builder {
     fn line(&self, line: usize) -> u32 {
-        u32::try_from(line).unwrap_or(u32::MAX).max(1).saturating_add(self.offset)
+        u32::try_from(line)
+            .unwrap_or(u32::MAX)
+            .max(1)
+            .saturating_add(self.offset)
     }
 
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Malformed> {
@@ -300,7 +305,11 @@ impl Builder {
         match &mut open.node.content {
             Content::List(items) => items.push(node),
             Content::Map(entries) => match open.key.take() {
-                Some((key, line)) => entries.push(Entry { key, line, value: node }),
+                Some((key, line)) => entries.push(Entry {
+                    key,
+                    line,
+                    value: node,
+                }),
                 None => open.key = Some(new_key(entries, node)?),
             },
             _ => {}

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     Kind, Reason,
+    kinds::{DURATION, HEADER_NAME, MODEL_NAME, MODEL_PATTERN},
     manifest::{
         Problem,
         yaml::{Content, Node},
@@ -212,16 +213,24 @@ impl Problems {
 
     fn size(&mut self, line: u32, path: &str, what: &str, size: usize, min: usize, max: usize) {
         if size < min {
-            self.add(line, path, format!("expected at least {min} {what}, found {size}"));
+            self.add(
+                line,
+                path,
+                format!("found {size} {what}, expected at least {min}"),
+            );
         }
         if size > max {
-            self.add(line, path, format!("expected at most {max} {what}, found {size}"));
+            self.add(line, path, format!("found {size} {what}, expected at most {max}"));
         }
     }
 
     fn integer(&mut self, number: i64, min: i64, max: i64, line: u32, path: &str) {
         if number < min || number > max {
-            self.add(line, path, format!("expected a number from {min} to {max}, found {number}"));
+            self.add(
+                line,
+                path,
+                format!("expected a number from {min} to {max}, found {number}"),
+            );
         }
     }
 
@@ -240,16 +249,24 @@ impl Problems {
         self.size(line, path, "characters", length, *min, *max);
         if !one_of.is_empty() && !one_of.iter().any(|known| known == text) {
             let shown: String = text.chars().take(40).collect();
-            self.add(line, path, format!("expected one of {}, found `{shown}`", one_of.join(", ")));
+            self.add(
+                line,
+                path,
+                format!("expected one of {}, found `{shown}`", one_of.join(", ")),
+            );
         }
         if let Some(pattern) = pattern
             && length >= *min
             && !pattern.is_match(text)
         {
-            self.add(line, path, format!("does not match {pattern}"));
+            self.add(line, path, in_words(pattern.as_str()));
         }
         if *is_time && text.parse::<jiff::Timestamp>().is_err() {
-            self.add(line, path, "expected a time such as 2027-01-31T00:00:00Z".to_owned());
+            self.add(
+                line,
+                path,
+                "expected a time such as 2027-01-31T00:00:00Z".to_owned(),
+            );
         }
     }
 
@@ -269,13 +286,28 @@ impl Problems {
             let key = Value::Array(key_of(value)).to_string();
             match seen.get(&key) {
                 Some(first) => {
-                    self.add(node.line, &format!("{path}[{index}]"), format!("is there twice, first at line {first}"));
+                    self.add(
+                        node.line,
+                        &format!("{path}[{index}]"),
+                        format!("is there twice, first at line {first}"),
+                    );
                 }
                 None => {
                     seen.insert(key, node.line);
                 }
             }
         }
+    }
+}
+
+/// What a pattern asks for, in words where it is a common one.
+fn in_words(pattern: &str) -> String {
+    match pattern {
+        DURATION => "expected a duration such as 30s, 500ms or 1h30m".to_owned(),
+        MODEL_PATTERN => "expected a name without spaces".to_owned(),
+        MODEL_NAME => "expected a name without spaces and `*`".to_owned(),
+        HEADER_NAME => "expected the name of a header".to_owned(),
+        other => format!("does not match {other}"),
     }
 }
 
