@@ -1,2 +1,31 @@
-//! Generation (CRDs, docs) and repository checks.
-fn main() {}
+//! Generation and repository checks: `cargo xtask generate [--check]`.
+
+mod generate;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask generate [--check]
+
+  generate          writes deploy/crds/ from the resource types
+  generate --check  fails when a file there is not what would be written";
+
+#[expect(clippy::print_stderr, reason = "a tool for the terminal")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["generate"] => generate::write(),
+        ["generate", "--check"] => generate::check(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The resource kinds as people write them: group `roundhouse.dev`, version `v1alpha1`.
+//!
+//! A field enters these types in the change that enforces it; everything else is refused, so nothing
+//! that is written is silently without effect. Validation that one object allows lives in the schema
+//! (bounds, patterns, CEL rules); what needs other objects is checked by [`crate::compile`].
+
+mod client_key;
+mod common;
+mod credential;
+mod model_route;
+mod provider;
+
+pub use client_key::{ClientKey, ClientKeySpec, ClientModels};
+pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference, Status};
+pub use credential::{ApiKey, Credential, CredentialModels, CredentialSpec};
+pub use model_route::{
+    CredentialSelector, FallbackReason, ModelRoute, ModelRouteSpec, Retry, StreamStart, Target,
+};
+pub use provider::{
+    Affinity, AffinityKey, Api, Auth, AuthType, Azure, AzureUrlStyle, Breaker, CaKind, CaReference, Dialect,
+    ErrorMatch, ErrorRule, Fault, Header, HeaderValueFrom, Listed, Provider, ProviderLimits, ProviderSpec,
+    RestKind, RestOf, RestReach, Selection, Service, ServiceScheme, Strategy, Timeouts, Tls,
+};
+
+/// The pattern of a duration.
+pub(crate) const DURATION: &str = "^([0-9]{1,6}(ms|s|m|h)){1,4}$";
+/// The pattern of a model's name.
+pub(crate) const MODEL_NAME: &str = r"^[^\s*]+$";
+/// The pattern of a model's name or a glob.
+pub(crate) const MODEL_PATTERN: &str = r"^\S+$";
+/// The pattern of a header's name.
+pub(crate) const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+
+/// The API group of all kinds.
+pub const GROUP: &str = "roundhouse.dev";
+/// The version of all kinds.
+pub const VERSION: &str = "v1alpha1";

@@ -1,0 +1,328 @@
+//! Checks an object of a file as an API server would: structure, defaults, then CEL rules.
+
+use std::collections::BTreeMap;
+
+use kube_cel::{CompiledSchema, Validator, compile_schema};
+use serde_json::{Map, Value, json};
+
+use super::{
+    schema_of,
+    shape::{Of, Shape, Unique},
+};
+use crate::{
+    Kind, Reason,
+    kinds::{DURATION, HEADER_NAME, MODEL_NAME, MODEL_PATTERN},
+    manifest::{
+        Problem,
+        yaml::{Content, Node},
+    },
+};
+
+/// More problems of one object say nothing new.
+const MAX_PROBLEMS: usize = 20;
+
+/// The checks of all kinds, made ready once.
+pub(crate) struct Checker {
+    kinds: BTreeMap<Kind, (Shape, CompiledSchema)>,
+    validator: Validator,
+}
+
+impl Checker {
+    pub(crate) fn new() -> Self {
+        let ready = |kind| {
+            let schema = schema_of(kind)?;
+            let spec = Shape::new(&schema["properties"]["spec"]);
+            Some((kind, (spec, compile_schema(&schema))))
+        };
+        Self {
+            kinds: Kind::ALL.into_iter().filter_map(ready).collect(),
+            validator: Validator::new(),
+        }
+    }
+
+    /// The spec with defaults filled in, or what is wrong with it. Rules about changes are left out: a file
+    /// has no former version.
+    pub(crate) fn spec(&self, kind: Kind, name: &str, document: &Node) -> Result<Value, Vec<Problem>> {
+        let Some((shape, rules)) = self.kinds.get(&kind) else {
+            return Ok(Value::Null);
+        };
+        let mut problems = Problems::default();
+        let empty = Node {
+            line: document.line,
+            content: Content::Map(Vec::new()),
+        };
+        let spec = document.get("spec").unwrap_or(&empty);
+        let value = problems.value(shape, spec, "spec");
+        if problems.0.is_empty() {
+            let object = json!({
+                "apiVersion": kind.api_version(),
+                "kind": kind.as_str(),
+                "metadata": {"name": name},
+                "spec": value,
+            });
+            problems.rules(&self.validator, rules, &object, document);
+            if problems.0.is_empty() {
+                return Ok(value);
+            }
+        }
+        Err(problems.0)
+    }
+}
+
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, line: u32, path: &str, message: String) {
+        if self.0.len() < MAX_PROBLEMS {
+            self.0.push(Problem {
+                reason: Reason::InvalidSpec,
+                line,
+                path: path.to_owned(),
+                message,
+            });
+        }
+    }
+
+    fn rules(&mut self, validator: &Validator, rules: &CompiledSchema, object: &Value, document: &Node) {
+        let Err(errors) = validator.validate_compiled(rules, object, None) else {
+            return;
+        };
+        for error in errors.into_vec() {
+            let line = document.nearest(&error.field_path).line;
+            self.add(line, &error.field_path, error.message);
+        }
+    }
+
+    fn value(&mut self, shape: &Shape, node: &Node, path: &str) -> Value {
+        match (&shape.of, &node.content) {
+            (Of::Object { properties, required }, Content::Map(_)) => {
+                self.object(properties, required, node, path)
+            }
+            (Of::Map { values, min, max }, Content::Map(entries)) => {
+                self.size(node.line, path, "entries", entries.len(), *min, *max);
+                let mut map = Map::new();
+                for entry in entries {
+                    let path = format!("{path}.{}", entry.key);
+                    map.insert(entry.key.clone(), self.value(values, &entry.value, &path));
+                }
+                Value::Object(map)
+            }
+            (
+                Of::List {
+                    items,
+                    min,
+                    max,
+                    unique,
+                },
+                Content::List(nodes),
+            ) => {
+                self.size(node.line, path, "items", nodes.len(), *min, *max);
+                let values: Vec<Value> = nodes
+                    .iter()
+                    .enumerate()
+                    .map(|(index, node)| self.value(items, node, &format!("{path}[{index}]")))
+                    .collect();
+                self.unique(unique, &values, nodes, path);
+                Value::Array(values)
+            }
+            (Of::Text { .. }, Content::Text(text)) => {
+                self.text(&shape.of, text, node.line, path);
+                Value::String(text.clone())
+            }
+            (Of::Integer { min, max }, Content::Integer(number)) => {
+                self.integer(*number, *min, *max, node.line, path);
+                json!(number)
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
+            (Of::Integer { min, max }, Content::Float(number))
+                if number.fract() == 0.0 && number.abs() < 1e15 =>
+            {
+                self.integer(*number as i64, *min, *max, node.line, path);
+                json!(*number as i64)
+            }
+            (Of::Boolean, Content::Boolean(value)) => json!(value),
+            (of, content) => {
+                self.wrong_type(of, content, node.line, path);
+                Value::Null
+            }
+        }
+    }
+
+    fn wrong_type(&mut self, of: &Of, found: &Content, line: u32, path: &str) {
+        let expected = match of {
+            Of::Object { .. } | Of::Map { .. } => "a map",
+            Of::List { .. } => "a list",
+            Of::Text { .. } => "a string",
+            Of::Integer { .. } => "a whole number",
+            Of::Boolean => "true or false",
+            Of::Any => return,
+        };
+        let hint = match (of, found) {
+            (Of::Text { .. }, Content::Boolean(_) | Content::Integer(_) | Content::Float(_)) => {
+                "; put it in quotes"
+            }
+            (Of::Integer { .. } | Of::Boolean, Content::Text(_)) => "; write it without quotes",
+            _ => "",
+        };
+        let found = found.name();
+        self.add(line, path, format!("expected {expected}, found {found}{hint}"));
+    }
+
+    fn object(
+        &mut self,
+        properties: &BTreeMap<String, Shape>,
+        required: &[String],
+        node: &Node,
+        path: &str,
+    ) -> Value {
+        let mut object = Map::new();
+        let Content::Map(entries) = &node.content else {
+            return Value::Object(object);
+        };
+        for entry in entries {
+            let path = format!("{path}.{}", entry.key);
+            match properties.get(&entry.key) {
+                // Like an API server: nothing is the same as not there.
+                Some(_) if matches!(entry.value.content, Content::Null) => {}
+                Some(shape) => {
+                    object.insert(entry.key.clone(), self.value(shape, &entry.value, &path));
+                }
+                None => {
+                    let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+                    self.add(
+                        entry.line,
+                        &path,
+                        format!("unknown field; the fields here are {}", known.join(", ")),
+                    );
+                }
+            }
+        }
+        for (name, shape) in properties {
+            if let (Some(default), false) = (&shape.default, object.contains_key(name)) {
+                object.insert(name.clone(), with_defaults(shape, default));
+            }
+        }
+        for name in required {
+            if !object.contains_key(name) {
+                self.add(node.line, &format!("{path}.{name}"), "is required".to_owned());
+            }
+        }
+        Value::Object(object)
+    }
+
+    fn size(&mut self, line: u32, path: &str, what: &str, size: usize, min: usize, max: usize) {
+        if size < min {
+            self.add(
+                line,
+                path,
+                format!("found {size} {what}, expected at least {min}"),
+            );
+        }
+        if size > max {
+            self.add(line, path, format!("found {size} {what}, expected at most {max}"));
+        }
+    }
+
+    fn integer(&mut self, number: i64, min: i64, max: i64, line: u32, path: &str) {
+        if number < min || number > max {
+            self.add(
+                line,
+                path,
+                format!("expected a number from {min} to {max}, found {number}"),
+            );
+        }
+    }
+
+    fn text(&mut self, of: &Of, text: &str, line: u32, path: &str) {
+        let Of::Text {
+            min,
+            max,
+            pattern,
+            one_of,
+            is_time,
+        } = of
+        else {
+            return;
+        };
+        let length = text.chars().count();
+        self.size(line, path, "characters", length, *min, *max);
+        if !one_of.is_empty() && !one_of.iter().any(|known| known == text) {
+            let shown: String = text.chars().take(40).collect();
+            self.add(
+                line,
+                path,
+                format!("expected one of {}, found `{shown}`", one_of.join(", ")),
+            );
+        }
+        if let Some(pattern) = pattern
+            && length >= *min
+            && !pattern.is_match(text)
+        {
+            self.add(line, path, in_words(pattern.as_str()));
+        }
+        if *is_time && text.parse::<jiff::Timestamp>().is_err() {
+            self.add(
+                line,
+                path,
+                "expected a time such as 2027-01-31T00:00:00Z".to_owned(),
+            );
+        }
+    }
+
+    fn unique(&mut self, unique: &Unique, values: &[Value], nodes: &[Node], path: &str) {
+        let key_of = |value: &Value| -> Vec<Value> {
+            match unique {
+                Unique::No => Vec::new(),
+                Unique::Items => vec![value.clone()],
+                Unique::Keys(keys) => keys.iter().map(|key| value[key].clone()).collect(),
+            }
+        };
+        if matches!(unique, Unique::No) {
+            return;
+        }
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        for (index, (value, node)) in values.iter().zip(nodes).enumerate() {
+            let key = Value::Array(key_of(value)).to_string();
+            match seen.get(&key) {
+                Some(first) => {
+                    self.add(
+                        node.line,
+                        &format!("{path}[{index}]"),
+                        format!("is there twice, first at line {first}"),
+                    );
+                }
+                None => {
+                    seen.insert(key, node.line);
+                }
+            }
+        }
+    }
+}
+
+/// What a pattern asks for, in words where it is a common one.
+fn in_words(pattern: &str) -> String {
+    match pattern {
+        DURATION => "expected a duration such as 30s, 500ms or 1h30m".to_owned(),
+        MODEL_PATTERN => "expected a name without spaces".to_owned(),
+        MODEL_NAME => "expected a name without spaces and `*`".to_owned(),
+        HEADER_NAME => "expected the name of a header".to_owned(),
+        other => format!("does not match {other}"),
+    }
+}
+
+/// A default with the defaults inside it filled in.
+fn with_defaults(shape: &Shape, value: &Value) -> Value {
+    match (&shape.of, value) {
+        (Of::Object { properties, .. }, Value::Object(given)) => {
+            let mut object = given.clone();
+            for (name, shape) in properties {
+                if let (Some(default), false) = (&shape.default, object.contains_key(name)) {
+                    object.insert(name.clone(), with_defaults(shape, default));
+                }
+            }
+            Value::Object(object)
+        }
+        _ => value.clone(),
+    }
+}
