@@ -1,8 +1,11 @@
 //! What all calls share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -101,6 +104,11 @@ impl App {
                 self.pool.secret_changed(name);
             }
         }
+    }
+
+    /// Wall time since the Unix epoch.
+    pub(crate) fn since_epoch(&self) -> Duration {
+        Duration::from_micros(self.clock.now().as_micros())
     }
 
     /// The state of this moment.

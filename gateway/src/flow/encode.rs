@@ -89,15 +89,12 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 fn path_and_query(call: &Call, hop: &Hop) -> String {
     let provider = &hop.provider.provider;
     let mut path = provider.endpoint.path.to_string();
-    match &provider.azure {
-        Some(Azure { style: AzureStyle::Deployments, .. }) if deployed(call.operation) => {
-            path.push_str("/openai/deployments/");
-            path.extend(utf8_percent_encode(&hop.model, SEGMENT));
-        }
-        Some(Azure { style: AzureStyle::Deployments, .. }) => path.push_str("/openai"),
-        Some(Azure { style: AzureStyle::V1, .. }) => path.push_str("/openai/v1"),
-        None if provider.dialect == Dialect::Anthropic => path.push_str("/v1"),
-        None => {}
+    // Azure's endpoints end in /openai or /openai/v1; Anthropic's are written without the version.
+    if in_path(hop, call.operation) {
+        path.push_str("/deployments/");
+        path.extend(utf8_percent_encode(&hop.model, SEGMENT));
+    } else if provider.dialect == Dialect::Anthropic {
+        path.push_str("/v1");
     }
     path.push_str(&call.path.suffix);
     let version = provider.azure.as_ref().and_then(|azure| azure.api_version.as_deref());
