@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use pool::{Clock, Pool};
-use snapshot::DigestKey;
+use snapshot::{CredentialName, DigestKey, Snapshot};
 
 use crate::{
     body::ReplyBody,
@@ -104,6 +104,16 @@ impl App {
                 self.pool.secret_changed(name);
             }
         }
+    }
+
+    /// What is served at the moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.live.load().snapshot.clone()
+    }
+
+    /// Whether a credential has a key that can be presented.
+    pub(crate) fn is_usable(&self, name: &CredentialName) -> bool {
+        self.live.load().credential(name).is_some()
     }
 
     /// Wall time since the Unix epoch.

@@ -4,6 +4,7 @@
 //! once per label set and kept, so that counting costs a few atomic additions per call.
 
 mod call;
+mod collector;
 
 use std::{
     collections::HashMap,
@@ -14,6 +15,7 @@ use dialect::Operation;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 use snapshot::{ClientName, CredentialName, Fault, ProviderName, RestReason};
 
+pub use collector::PoolCollector;
 pub(crate) use call::{CallMeters, ClientMeters, CredentialMeters, Outcome};
 
 /// Seconds from half a millisecond, a cached answer, to ten minutes, the longest generations.

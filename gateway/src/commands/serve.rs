@@ -4,18 +4,23 @@ use std::{io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Durati
 
 use anyhow::{Context, bail};
 use axum::Router;
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http::Request;
+use pool::{Clock, Pool, SystemClock};
 use prometheus::Registry;
+use snapshot::DigestKey;
 use telemetry::{Health, admin::routes};
+use tokio::sync::watch;
 
 use crate::{
     admin,
+    app::{App, Parts, Settings},
     arguments::Serve,
     lifecycle::{self, Drain, DrainSettings, End},
+    metrics::{Metrics, PoolCollector},
     server::{self, Peer, RequestBody, ServerSettings, Tls},
+    source::{Desired, FileSource},
     state::{GeneratedKey, StateDir},
+    upstream::{AddressPolicy, Upstreams},
 };
 
 /// How often certificate files are looked at.
@@ -42,49 +47,81 @@ pub fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
 async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let signals = lifecycle::signals().context("signals cannot be received")?;
     let state = StateDir::open(&arguments.state_dir)?;
-    let _digest_key = state.digest_key()?;
-    introduce(&state.client_key()?)?;
+    let digests = state.digest_key()?;
+    let source = source(arguments, &state, &digests)?;
+    let desired = source.desired();
 
     let health = Health::new();
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;
-
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let pool = Pool::in_memory(clock.clone());
+    let metrics = Metrics::new(&registry)?;
     let tls = tls(arguments)?;
     let listener = listen(arguments.listen, "--listen")?;
     let admin_listener = listen(arguments.admin_listen, "--admin-listen")?;
+    let (clients_at, admin_at) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (control, drain) = Drain::new();
+    let parts = Parts {
+        pool,
+        upstreams: Upstreams::new(AddressPolicy::Standalone),
+        metrics,
+        digests,
+        settings: Settings {
+            allow_anonymous: arguments.allow_anonymous,
+            max_in_flight: arguments.max_in_flight as usize,
+            max_body_memory: usize::try_from(arguments.max_body_memory.0).unwrap_or(usize::MAX),
+        },
+        clock,
+        drain: drain.clone(),
+    };
+    let first = desired.borrow().clone();
+    let app = App::new(parts, &first);
+    registry.register(Box::new(PoolCollector::new(&app)?))?;
 
     // The admin listener answers until the very end: it has a drain of its own that nobody moves.
     let (_admin_control, admin_drain) = Drain::new();
-    let admin_routes = routes(health.clone(), registry).merge(debug_routes());
+    let admin_routes = routes(health.clone(), registry).merge(debug_routes(&app));
     let settings = ServerSettings::default();
-    let admin = server::serve(
-        admin_listener,
-        None,
-        admin::handler(admin_routes),
-        settings,
-        admin_drain,
-    );
-    let clients = server::serve(listener, tls.clone(), answer, settings, drain);
-    let follow = follow(tls);
+    let admin = server::serve(admin_listener, None, admin::handler(admin_routes), settings, admin_drain);
+    let handler = {
+        let app = app.clone();
+        move |request: Request<RequestBody>, _: Peer| app.clone().handle(request)
+    };
+    let clients = server::serve(listener, tls.clone(), handler, settings, drain);
 
     health.ready();
-    tracing::info!(
-        clients = %arguments.listen,
-        admin = %arguments.admin_listen,
-        tls = arguments.tls_cert.is_some(),
-        "serving"
-    );
-    let drains = DrainSettings {
-        min: arguments.drain_min,
-        max: arguments.drain_max,
-        grace: GRACE,
-    };
+    tracing::info!(listener = "client", address = %clients_at, tls = tls.is_some(), "listening");
+    tracing::info!(listener = "admin", address = %admin_at, "listening");
+    let drains = DrainSettings { min: arguments.drain_min, max: arguments.drain_max, grace: GRACE };
     let serving = lifecycle::run(clients, control, drains, &health, signals, async || ());
     tokio::select! {
         end = serving => Ok(end),
         () = admin => bail!("the admin listener ended by itself"),
-        () = follow => bail!("following the certificate ended by itself"),
+        () = follow(tls) => bail!("following the certificate ended by itself"),
+        () = source.follow() => bail!("following the resource files ended by itself"),
+        () = apply(&app, desired) => bail!("applying resources ended by itself"),
+    }
+}
+
+/// Opens the resource files. While they name no caller, a generated key works, or nobody could call.
+fn source(arguments: &Serve, state: &StateDir, digests: &DigestKey) -> anyhow::Result<FileSource> {
+    let made = state.path().join("resources");
+    let mut source = FileSource::open(arguments.resources.clone(), Some(made), digests.clone())?;
+    if !source.has_client_keys() {
+        let generated = state.client_key()?;
+        introduce(&generated)?;
+        source.offer_key(generated.key);
+    }
+    Ok(source)
+}
+
+/// Serves every new state from the moment that it is there.
+async fn apply(app: &Arc<App>, mut desired: watch::Receiver<Arc<Desired>>) {
+    while desired.changed().await.is_ok() {
+        let latest = desired.borrow_and_update().clone();
+        app.apply(&latest);
+        tracing::info!(version = latest.snapshot.version, "resources applied");
     }
 }
 
@@ -138,12 +175,9 @@ fn raise_file_limit() {
     }
 }
 
-fn debug_routes() -> Router {
-    telemetry::admin::loopback_only(Router::new())
-}
-
-async fn answer(_request: Request<RequestBody>, _peer: Peer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+/// What is served at the moment, for people at this machine. A snapshot holds no secret.
+fn debug_routes(app: &Arc<App>) -> Router {
+    let app = app.clone();
+    let snapshot = move || async move { format!("{:#?}\n", app.snapshot()) };
+    telemetry::admin::loopback_only(Router::new().route("/debug/snapshot", axum::routing::get(snapshot)))
 }
