@@ -224,7 +224,7 @@ mod tests {
         for (form, expected) in cases {
             assert_eq!(peek("xyz", form.as_bytes()), expected, "{form}");
         }
-        assert_eq!(peek("xyz", &[b'a'; 20_000]), Peek::Malformed);
+        assert_eq!(peek("xyz", &vec![b'a'; 20_000]), Peek::Malformed);
         assert_eq!(
             peek("xyz", format!("--xyz\r\n{}", "a".repeat(20_000)).as_bytes()),
             Peek::Malformed

@@ -57,10 +57,18 @@ pub struct Tap {
     forwarded: bool,
     /// Whether anything was forwarded.
     started: bool,
-    finished: bool,
+    state: State,
     failure: Option<Refusal>,
-    failed: bool,
     progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    /// The last frame of the format was seen.
+    Finished,
+    /// An error was seen instead.
+    Failed,
 }
 
 /// What becomes of a frame.
@@ -83,9 +91,8 @@ impl Tap {
             oversize: None,
             forwarded: false,
             started: false,
-            finished: false,
+            state: State::Running,
             failure: None,
-            failed: false,
             progress: Progress::default(),
         }
     }
@@ -128,28 +135,21 @@ impl Tap {
     /// A chat stream in which every choice has its `finish_reason` is complete even without `[DONE]`, which many
     /// servers do not send; the missing line is added.
     pub fn end(&mut self, out: &mut Vec<Bytes>) -> Ending {
-        if self.failed || self.oversize.take().is_some() {
-            return Ending::Cut;
-        }
-        if self.finished {
-            return Ending::Complete;
-        }
         let rest = self.pending.split().freeze();
-        let half_a_frame = !rest.is_empty() && !self.finish_frame(rest, out);
-        if self.finished {
-            return Ending::Complete;
-        }
-        if self.failed {
-            return Ending::Cut;
-        }
-        match self.format {
-            Format::Chat if self.progress.choices.all_finished() => {
+        let half_a_frame =
+            self.oversize.take().is_some() || (!rest.is_empty() && !self.finish_frame(rest, out));
+        match (self.state, self.format) {
+            (State::Finished, _) => Ending::Complete,
+            (State::Failed, _) => Ending::Cut,
+            (State::Running, Format::Chat) if self.progress.choices.all_finished() => {
                 out.push(Bytes::from_static(b"data: [DONE]\n\n"));
-                self.finished = true;
+                self.state = State::Finished;
                 Ending::Complete
             }
-            Format::Opaque if self.started && !half_a_frame => Ending::Complete,
-            Format::Chat | Format::Responses | Format::Messages | Format::Opaque => Ending::Cut,
+            (State::Running, Format::Opaque) if self.started && !half_a_frame => Ending::Complete,
+            (State::Running, Format::Chat | Format::Responses | Format::Messages | Format::Opaque) => {
+                Ending::Cut
+            }
         }
     }
 
@@ -161,7 +161,7 @@ impl Tap {
 
     /// Whether the frame that ends the stream was seen. Nothing after it is forwarded.
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.state == State::Finished
     }
 
     /// The error that the stream ended with instead of an answer, once. Its frame is not forwarded, nor is
@@ -202,7 +202,7 @@ impl Tap {
     }
 
     fn is_over(&self) -> bool {
-        self.finished || self.failed
+        self.state != State::Running
     }
 
     /// Finds the end of the frame that an earlier piece began; the position behind it.
@@ -255,8 +255,9 @@ impl Tap {
     fn oversize_ended(&mut self, mut oversize: Oversize, rest: &[u8]) {
         oversize.observe(rest);
         let (head, tail) = oversize.ends();
-        self.format
-            .oversize(head, tail, &mut self.progress, &mut self.finished);
+        if self.format.oversize(head, tail, &mut self.progress) {
+            self.state = State::Finished;
+        }
         self.forwarded = true;
         self.started = true;
     }
@@ -283,16 +284,15 @@ impl Tap {
 
     fn event(&mut self, name: &[u8], data: &[u8]) -> Verdict {
         match self.format.read(name, data, &mut self.progress) {
-            Reading::Plain => Verdict::Forward,
             Reading::UsageOnly if self.hide_usage => Verdict::Drop,
-            Reading::UsageOnly => Verdict::Forward,
+            Reading::Plain | Reading::UsageOnly => Verdict::Forward,
             Reading::End => {
-                self.finished = true;
+                self.state = State::Finished;
                 Verdict::Forward
             }
             Reading::Ignored => Verdict::Drop,
             Reading::Failure(refusal) => {
-                self.failed = true;
+                self.state = State::Failed;
                 self.failure = Some(*refusal);
                 Verdict::Drop
             }

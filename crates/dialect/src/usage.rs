@@ -44,7 +44,7 @@ impl Counts {
                 b"cache_creation_input_tokens" => counts.cache_write = value.count(),
                 // DeepSeek and Moonshot report cache hits beside the prompt's tokens, not in its details.
                 b"prompt_cache_hit_tokens" | b"cached_tokens" => {
-                    counts.cached = counts.cached.or(value.count())
+                    counts.cached = counts.cached.or(value.count());
                 }
                 _ => {}
             }

@@ -313,7 +313,7 @@ mod tests {
             ("[]", 2),
             ("{}", 2),
             ("[1,[2,{\"a\":[]}],\"\\u00e9\\n\"]", 12),
-            ("{\"a\":1,\r\n\t\"b\" : {\"c\":false}}", 8),
+            ("{\"a\":1,\r\n\t\"b\" : {\"c\":false}}", 9),
         ];
         for (text, tokens) in cases {
             assert_eq!(read(text), Ok(tokens), "{text}");

@@ -129,17 +129,15 @@ impl Format {
         Reading::Failure(Box::new(read_event(dialect, data)))
     }
 
-    /// Notes a frame that was forwarded unread, of which only the ends were kept.
-    pub(super) fn oversize(self, head: &[u8], tail: &[u8], progress: &mut Progress, finished: &mut bool) {
+    /// Notes a frame that was forwarded unread, of which only the ends were kept. Whether it ends the stream.
+    pub(super) fn oversize(self, head: &[u8], tail: &[u8], progress: &mut Progress) -> bool {
         progress.saw_content();
         if let Some(at) = memmem::rfind(tail, b"\"usage\"")
             && let Some(usage) = value_at(tail, at + 7)
         {
             progress.saw_usage(usage);
         }
-        if self == Self::Responses && responses::is_last(event_name(head)) {
-            *finished = true;
-        }
+        self == Self::Responses && responses::is_last(event_name(head))
     }
 }
 

@@ -34,9 +34,8 @@ fn unnamed(data: &[u8], progress: &mut Progress) -> Reading {
 
 fn event(name: &[u8], data: &[u8], progress: &mut Progress) -> Reading {
     match name {
-        b"content_block_delta" => progress.saw_content(),
         b"content_block_start" if is_announcement(data) => {}
-        b"content_block_start" => progress.saw_content(),
+        b"content_block_start" | b"content_block_delta" => progress.saw_content(),
         b"message_start" => {
             let usage = member(data, b"message").and_then(|message| message.get(b"usage"));
             progress.count(usage.and_then(crate::usage::Counts::read));
