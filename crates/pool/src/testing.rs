@@ -1,4 +1,8 @@
 //! Fixtures for the tests of this crate and of stores.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "fixtures are right or the test is wrong"
+)]
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +11,7 @@ use snapshot::{
     Scheme, Selection, Strategy, Timeouts, Timestamp, Tls,
 };
 
-use crate::{Admit, Lane, ManualClock, Member, Pick};
+use crate::{Admit, Clock, Lane, ManualClock, Member, Pick};
 
 /// One Provider with one lane per tier, one client, and a clock that stands at some moment.
 #[derive(Debug)]
@@ -24,11 +28,27 @@ pub struct World {
     pub limits: CallLimits,
 }
 
+/// A clock that follows the runtime's, which tests pause.
+#[derive(Debug)]
+pub struct RuntimeClock(tokio::time::Instant);
+
 /// The upstream model that everybody asks for.
 pub const MODEL: &str = "model";
 
 /// Where clocks of tests start.
 pub const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+
+impl Default for RuntimeClock {
+    fn default() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Timestamp {
+        START + self.0.elapsed()
+    }
+}
 
 impl World {
     /// A world whose only tier has members named by single letters, all alike.

@@ -15,10 +15,10 @@ use std::{
 
 use snapshot::{CredentialName, ProviderName, Timestamp};
 
-use self::state::State;
-pub use self::{
+use self::{
     choose::{Hold, Seat},
     settle::Mark,
+    state::State,
 };
 use crate::{
     Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Pick, Picked, Rest, Resting, Settled,
