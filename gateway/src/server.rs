@@ -13,7 +13,15 @@ mod framing;
 mod socket;
 mod tls;
 
-use std::{error::Error, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    future::{pending, poll_fn},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -222,7 +230,7 @@ where
     loop {
         let slot = slot(slots).await;
         let (stream, address) = next(listener).await;
-        let watched = dog.0.watch(settings.deadlines.keep_alive);
+        let watched = dog.0.watch(&settings.deadlines);
         let (handler, protocols, settings) = (handler.clone(), Arc::clone(&protocols), *settings);
         match tls.clone() {
             None => tracker.spawn(async move {
@@ -287,11 +295,12 @@ async fn handshake(
     watched: &Watched,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
     let handshake = timeout(settings.deadlines.first_byte, tls.accept(stream));
-    let cut = std::future::poll_fn(|cx| {
+    let cut = poll_fn(|cx| {
         watched.activity().register(cx.waker());
-        match watched.activity().is_cut() {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
+        if watched.activity().is_cut() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     });
     tokio::select! {

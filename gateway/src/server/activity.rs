@@ -17,6 +17,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::Deadlines;
+
 const NEVER: u64 = u64::MAX;
 
 /// Watches over all connections of one listener.
@@ -38,6 +40,7 @@ pub(super) struct Activity {
     open_calls: AtomicUsize,
     http2: AtomicBool,
     idle: Duration,
+    linger: Duration,
     /// Ends the wait for bytes from the peer.
     pub(super) reading: Deadline,
     /// Ends the wait for room towards the peer.
@@ -71,14 +74,15 @@ impl Watchdog {
         })
     }
 
-    /// Puts a new connection under watch. `idle` bounds how long an HTTP/2 connection may be without calls.
-    pub(super) fn watch(self: &Arc<Self>, idle: Duration) -> Watched {
+    /// Puts a new connection under watch.
+    pub(super) fn watch(self: &Arc<Self>, deadlines: &Deadlines) -> Watched {
         let activity = Arc::new(Activity {
             watchdog: Arc::clone(self),
             waker: OnceLock::new(),
             open_calls: AtomicUsize::new(0),
             http2: AtomicBool::new(false),
-            idle,
+            idle: deadlines.keep_alive,
+            linger: deadlines.linger,
             reading: Deadline(AtomicU64::new(NEVER)),
             writing: Deadline(AtomicU64::new(NEVER)),
         });
@@ -141,7 +145,7 @@ impl Activity {
 
     /// Opens a call; the connection is busy until it is dropped.
     pub(super) fn open(self: &Arc<Self>) -> Call {
-        if self.open_calls.fetch_add(1, Relaxed) == 0 && self.http2.load(Relaxed) {
+        if self.open_calls.fetch_add(1, Relaxed) == 0 {
             self.reading.clear();
         }
         Call(Arc::clone(self))
@@ -160,6 +164,13 @@ impl Activity {
     /// Whether this is an HTTP/2 connection that carried no call for too long.
     pub(super) fn is_idle_http2(&self) -> bool {
         self.http2.load(Relaxed) && !self.is_busy() && self.has_passed(&self.reading)
+    }
+
+    /// Gives a peer that was told of the end a moment to agree.
+    pub(super) fn expects_end(&self) {
+        if !self.is_busy() {
+            self.set(&self.reading, self.linger);
+        }
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -193,8 +204,13 @@ impl Deadline {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if self.0.open_calls.fetch_sub(1, Relaxed) == 1 && self.0.http2.load(Relaxed) {
-            self.0.set(&self.0.reading, self.0.idle);
+        if self.0.open_calls.fetch_sub(1, Relaxed) == 1 {
+            let wait = if self.0.is_closing() {
+                self.0.linger
+            } else {
+                self.0.idle
+            };
+            self.0.set(&self.0.reading, wait);
         }
     }
 }

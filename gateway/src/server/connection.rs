@@ -13,12 +13,7 @@ use hyper_util::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 
-use super::{
-    Peer, RequestBody, ServerSettings,
-    activity::{Activity, Watched},
-    body::ResponseBody,
-    socket::Socket,
-};
+use super::{Peer, RequestBody, ServerSettings, activity::Watched, body::ResponseBody, socket::Socket};
 
 /// Spawns the streams of HTTP/2 connections where the server waits for them.
 #[derive(Clone, Debug)]
@@ -91,18 +86,22 @@ pub(super) async fn converse<S, H, F, B>(
         if let Poll::Ready(end) = connection.as_mut().poll(cx) {
             return Poll::Ready(end);
         }
-        if asked_to_end || !should_end(activity) {
+        if asked_to_end {
+            return if activity.is_idle_http2() {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            };
+        }
+        if !activity.is_closing() && !activity.is_idle_http2() {
             return Poll::Pending;
         }
         asked_to_end = true;
+        activity.expects_end();
         connection.as_mut().graceful_shutdown();
         connection.as_mut().poll(cx)
     });
     if let Err(error) = end.await {
         tracing::debug!(error = &*error, "a connection ended early");
     }
-}
-
-fn should_end(activity: &Activity) -> bool {
-    activity.is_closing() || activity.is_idle_http2()
 }

@@ -25,6 +25,9 @@ pub(super) enum Place {
     Http2,
 }
 
+/// How an HTTP/2 connection begins, line by line after the first.
+const PREFACE: [&[u8]; 4] = [b"PRI * HTTP/2.0", b"", b"SM", b""];
+
 /// The bytes do not frame a message in the one way everybody agrees on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
@@ -45,6 +48,7 @@ pub(super) struct Framing {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Between,
+    Preface(usize),
     Head(Head),
     Sized(u64),
     ChunkSize,
@@ -87,7 +91,7 @@ impl Framing {
     pub(super) fn place(&self) -> Place {
         match self.state {
             State::Between if self.line.length == 0 => Place::Between,
-            State::Between | State::Head(_) => Place::Head,
+            State::Between | State::Preface(_) | State::Head(_) => Place::Head,
             State::Sized(_) | State::ChunkSize | State::Chunk(_) | State::ChunkEnd | State::Trailers => {
                 Place::Body
             }
@@ -109,7 +113,7 @@ impl Framing {
                 State::Http2 => return Ok(()),
                 State::Sized(missing) => at += self.take(missing, rest.len(), State::Sized, State::Between),
                 State::Chunk(missing) => at += self.take(missing, rest.len(), State::Chunk, State::ChunkEnd),
-                State::Between | State::Head(_) | State::ChunkSize | State::ChunkEnd | State::Trailers => {
+                _ => {
                     let Some(end) = memchr(b'\n', rest) else {
                         self.line.keep(rest);
                         return Ok(());
@@ -173,8 +177,11 @@ impl Line {
 fn next(state: State, messages: u64, line: &[u8], whole: bool) -> Option<State> {
     match state {
         State::Between | State::Trailers if line.is_empty() => Some(State::Between),
-        State::Between if messages == 0 && line == b"PRI * HTTP/2.0" => Some(State::Http2),
+        State::Between if messages == 0 && line == PREFACE[0] => Some(State::Preface(1)),
         State::Between => Some(State::Head(Head::default())),
+        State::Preface(at) if PREFACE.get(at).is_none_or(|expected| line != *expected) => None,
+        State::Preface(at) if at + 1 == PREFACE.len() => Some(State::Http2),
+        State::Preface(at) => Some(State::Preface(at + 1)),
         State::Head(head) if line.is_empty() => Some(head.body()),
         State::Head(head) => head.field(line, whole).map(State::Head),
         State::ChunkSize => chunk_size(line).map(|size| match size {

@@ -25,10 +25,6 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\nc
 const DISCARDED: usize = 16 * 1024;
 
 /// The server's end of one connection.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent facts about the connection"
-)]
 pub(super) struct Socket<S> {
     inner: S,
     activity: Arc<Activity>,
@@ -36,13 +32,20 @@ pub(super) struct Socket<S> {
     framing: Framing,
     /// What the parser reads next instead of the peer's bytes.
     instead: &'static [u8],
-    /// A request was refused; nothing that follows is read as one.
-    refused: bool,
+    /// Nothing that follows is read as a request.
+    refused: Option<Refused>,
     /// What we wait for, and after how many messages; its deadline runs.
     wait: Option<(Wait, u64)>,
     write_blocked: bool,
     peer_ended: bool,
     shut: bool,
+}
+
+/// Which part of a request could be read in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    Head,
+    Body,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ impl<S> Socket<S> {
             deadlines,
             framing: Framing::new(),
             instead: &[],
-            refused: false,
+            refused: None,
             wait: Some((Wait::FirstByte, 0)),
             write_blocked: false,
             peer_ended: false,
@@ -84,14 +87,13 @@ impl<S> Socket<S> {
             return Ok(());
         }
         if let Err(Malformed { at, in_body }) = self.framing.feed(&buffer.filled()[before..]) {
-            self.refused = true;
-            if in_body {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "malformed chunked body",
-                ));
-            }
+            // What came before may hold a whole head; the refusal follows it.
             buffer.set_filled(before + at);
+            if in_body {
+                self.refused = Some(Refused::Body);
+                return if at == 0 { Err(malformed()) } else { Ok(()) };
+            }
+            self.refused = Some(Refused::Head);
             self.instead = REFUSED;
             self.put_instead(buffer);
         }
@@ -123,8 +125,9 @@ impl<S> Socket<S> {
             Place::Between if messages == 0 => Wait::FirstByte,
             Place::Between => Wait::NextHead,
         };
-        if self.wait != Some((wait, messages)) {
-            self.wait = Some((wait, messages));
+        // The end of the answer has already set the deadline of the next head.
+        let goes_on = wait == Wait::NextHead && self.wait == Some((Wait::Nothing, messages));
+        if self.wait.replace((wait, messages)) != Some((wait, messages)) && !goes_on {
             let limit = match wait {
                 Wait::FirstByte => self.deadlines.first_byte,
                 Wait::NextHead => self.deadlines.keep_alive,
@@ -182,7 +185,7 @@ impl<S> Socket<S> {
     /// reset the connection, and the reset may overtake the answer.
     fn is_unread(&self) -> bool {
         let unfinished = matches!(self.framing.place(), Place::Head | Place::Body);
-        !self.peer_ended && (unfinished || self.refused)
+        !self.peer_ended && (unfinished || self.refused.is_some())
     }
 
     fn put_instead(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -190,6 +193,10 @@ impl<S> Socket<S> {
         buffer.put_slice(now);
         self.instead = later;
     }
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the chunks of the body are malformed")
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
@@ -203,8 +210,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
             this.put_instead(buffer);
             return Poll::Ready(Ok(()));
         }
-        if this.refused {
-            return Poll::Ready(Ok(()));
+        match this.refused {
+            Some(Refused::Head) => return Poll::Ready(Ok(())),
+            Some(Refused::Body) => return Poll::Ready(Err(malformed())),
+            None => (),
         }
         let before = buffer.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buffer) {

@@ -36,6 +36,7 @@ fn messages_end_where_their_heads_say() {
             Place::Head,
             1,
         ),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n", Place::Head, 0),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\n\n\0", Place::Http2, 0),
     ];
     for (bytes, place, messages) in cases {
@@ -50,6 +51,7 @@ fn ambiguous_framing_is_refused() {
     let cases = [
         "\n".to_owned(),
         "GET / HTTP/1.1\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nXX\r\n".to_owned(),
         format!("{post}Host: x\nA: b\r\n\r\n"),
         format!("{post}Host: x\r\n\n"),
         format!("{post}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
