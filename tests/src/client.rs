@@ -113,7 +113,10 @@ impl Client {
     pub async fn chat_stream(&self, model: &str) -> Streaming {
         let mut body = chat_body(model);
         body["stream"] = true.into();
-        self.request("POST", "/v1/chat/completions").json(&body).open().await
+        self.request("POST", "/v1/chat/completions")
+            .json(&body)
+            .open()
+            .await
     }
 }
 
@@ -132,7 +135,8 @@ impl Request {
     /// Sets a JSON body and its content type.
     #[must_use]
     pub fn json(self, body: &Value) -> Self {
-        self.header("content-type", "application/json").body(body.to_string())
+        self.header("content-type", "application/json")
+            .body(body.to_string())
     }
 
     /// Sets the body.
@@ -189,10 +193,8 @@ impl Request {
             request = request.header(name, value);
         }
         let request = request.body(body).map_err(|error| show(&error))?;
-        let response: Response<Incoming> = sender
-            .send_request(request)
-            .await
-            .map_err(|error| show(&error))?;
+        let response: Response<Incoming> =
+            sender.send_request(request).await.map_err(|error| show(&error))?;
         let (head, body) = response.into_parts();
         Ok(Streaming {
             status: head.status.as_u16(),
@@ -242,6 +244,10 @@ impl Answer {
 
     /// Asserts the status, and shows the body when it differs.
     #[track_caller]
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "the assertion is often all that is wanted"
+    )]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(
             self.status,
@@ -269,13 +275,17 @@ impl Answer {
         let error = answer.json()["error"].clone();
         let text = answer.text();
         assert!(
-            error["message"].as_str().is_some_and(|message| !message.is_empty()),
+            error["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
             "no error.message in {text}"
         );
         assert!(error["type"].is_string(), "no error.type in {text}");
         for member in ["param", "code"] {
             assert!(
-                error.get(member).is_some_and(|value| value.is_null() || value.is_string()),
+                error
+                    .get(member)
+                    .is_some_and(|value| value.is_null() || value.is_string()),
                 "error.{member} is neither a string nor null in {text}"
             );
         }

@@ -111,7 +111,11 @@ impl Fixture {
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "called with json!(…)")]
     pub fn route(self, name: &str, models: &[&str], targets: Value) -> Self {
-        self.ours("ModelRoute", name, &json!({ "models": models, "targets": targets }))
+        self.ours(
+            "ModelRoute",
+            name,
+            &json!({ "models": models, "targets": targets }),
+        )
     }
 
     /// Adds a Secret.
@@ -161,10 +165,12 @@ impl Fixture {
 
     /// The manifests as one file.
     pub fn yaml(&self) -> String {
-        self.objects
+        let documents: Vec<String> = self
+            .objects
             .iter()
-            .map(|object| format!("---\n{object:#}\n"))
-            .collect()
+            .map(|object| format!("{object:#}\n"))
+            .collect();
+        format!("---\n{}", documents.join("---\n"))
     }
 
     /// Writes the manifests to `folder/resources.yaml`, replacing it at once.

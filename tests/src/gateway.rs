@@ -55,7 +55,7 @@ pub struct Validation {
 }
 
 /// Where the gateway's binary is: `ROUNDHOUSE_GATEWAY_BIN`, or beside this test in the target folder.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let path = env::var_os("ROUNDHOUSE_GATEWAY_BIN").map_or_else(
         || {
             let mut folder = env::current_exe().expect("a process knows its executable");
@@ -260,9 +260,11 @@ impl Gateway {
 
     /// Waits until the log holds `text`.
     pub async fn logged(&self, text: &str) {
-        eventually(&format!("a log line with {text:?}"), Duration::from_secs(10), || async {
-            self.log().contains(text).then_some(())
-        })
+        eventually(
+            &format!("a log line with {text:?}"),
+            Duration::from_secs(10),
+            || async { self.log().contains(text).then_some(()) },
+        )
         .await;
     }
 
@@ -400,7 +402,8 @@ mod tests {
 
     #[test]
     fn the_address_is_found_in_the_log() {
-        let line = r#"{"level":"INFO","fields":{"message":"listening","listener":"admin","address":"127.0.0.1:7"}}"#;
+        let line =
+            r#"{"level":"INFO","fields":{"message":"listening","listener":"admin","address":"127.0.0.1:7"}}"#;
         assert_eq!(listening(line, "admin"), "127.0.0.1:7".parse().ok());
         assert_eq!(listening(line, "client"), None);
         assert_eq!(listening("plain text", "admin"), None);

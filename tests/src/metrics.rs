@@ -41,6 +41,11 @@ impl Metrics {
         self.fitting(name, labels).map(|sample| sample.value).sum()
     }
 
+    /// Whether [`Metrics::sum`] is `expected`.
+    pub fn is(&self, name: &str, labels: &[(&str, &str)], expected: f64) -> bool {
+        (self.sum(name, labels) - expected).abs() < 1e-9
+    }
+
     /// Whether any sample of `name` has `labels`.
     pub fn has(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         self.fitting(name, labels).next().is_some()
@@ -72,10 +77,10 @@ impl Metrics {
     /// Asserts that the sum is `expected`, and shows all samples when it is not.
     #[track_caller]
     pub fn expect(&self, name: &str, labels: &[(&str, &str)], expected: f64) {
-        let sum = self.sum(name, labels);
         assert!(
-            (sum - expected).abs() < 1e-9,
-            "{name}{labels:?} is {sum}, expected {expected}; samples:\n{}",
+            self.is(name, labels, expected),
+            "{name}{labels:?} is {}, expected {expected}; samples:\n{}",
+            self.sum(name, labels),
             self.show(name)
         );
     }
@@ -96,22 +101,21 @@ impl Metrics {
 }
 
 fn parse_line(line: &str) -> Sample {
-    let (name, rest) = match line.split_once('{') {
-        Some((name, rest)) => {
-            let end = rest.rfind('}').expect("labels end with a brace");
-            (name, (Some(&rest[..end]), &rest[end + 1..]))
-        }
-        None => {
-            let (name, rest) = line.split_once(' ').expect("a sample has a value");
-            (name, (None, rest))
-        }
+    let (name, labels, value) = if let Some((name, rest)) = line.split_once('{') {
+        let end = rest.rfind('}').expect("labels end with a brace");
+        (name, Some(&rest[..end]), &rest[end + 1..])
+    } else {
+        let (name, value) = line.split_once(' ').expect("a sample has a value");
+        (name, None, value)
     };
-    let (labels, value) = rest;
     let value = value.trim().split(' ').next().unwrap_or_default();
     Sample {
         name: name.to_owned(),
         labels: labels.map(parse_labels).unwrap_or_default(),
-        value: value.replace("+Inf", "inf").parse().expect("a sample's value is a number"),
+        value: value
+            .replace("+Inf", "inf")
+            .parse()
+            .expect("a sample's value is a number"),
     }
 }
 

@@ -77,7 +77,10 @@ mod tests {
         let frames = frames(b": hi\r\n\r\nevent: a\ndata: {\"x\":1}\n\ndata: 1\ndata: 2\n\n");
         assert_eq!(frames.len(), 3);
         assert_eq!(frames[0].comment.as_deref(), Some("hi"));
-        assert_eq!((frames[1].event.as_deref(), frames[1].json()["x"].as_u64()), (Some("a"), Some(1)));
+        assert_eq!(
+            (frames[1].event.as_deref(), frames[1].json()["x"].as_u64()),
+            (Some("a"), Some(1))
+        );
         assert_eq!(frames[2].data, "1\n2");
     }
 }

@@ -37,11 +37,9 @@ pub fn repository() -> PathBuf {
 pub fn tool_cache(name: &str, lock_file: &str) -> PathBuf {
     let lock = repository().join("tests/clients").join(lock_file);
     let bytes = fs::read(&lock).unwrap_or_else(|error| panic_with(&format!("{}: {error}", lock.display())));
-    let digest: String = Sha256::digest(&bytes)
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = Sha256::digest(&bytes);
+    let digest: Vec<String> = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.concat();
     let cache = env::var_os("ROUNDHOUSE_CACHE").map_or_else(
         || PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/roundhouse"),
         PathBuf::from,

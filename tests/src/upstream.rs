@@ -129,7 +129,8 @@ impl When {
     }
 
     fn fits(&self, seen: &Seen) -> bool {
-        let has = |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|part| text.contains(part));
+        let has =
+            |wanted: &Option<String>, text: &str| wanted.as_ref().is_none_or(|part| text.contains(part));
         self.key
             .as_ref()
             .is_none_or(|key| seen.headers.iter().any(|(_, value)| value.contains(key)))
@@ -178,7 +179,9 @@ impl Upstream {
     }
 
     async fn listen(tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has free ports");
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             rules: Mutex::default(),

@@ -13,39 +13,65 @@ pub(super) fn usual(seen: &Seen) -> Reply {
     let streamed = body["stream"] == true;
     let reply = match (seen.method.as_str(), path) {
         ("POST", path) if path.ends_with("/chat/completions") => {
-            if streamed { sse(&chat_stream(&body)) } else { Reply::json(200, chat(&body)) }
+            if streamed {
+                sse(&chat_stream(&body))
+            } else {
+                Reply::json(200, chat(&body))
+            }
         }
         ("POST", path) if path.ends_with("/completions") => {
-            if streamed { sse(&completion_stream(&body)) } else { Reply::json(200, completion(&body)) }
+            if streamed {
+                sse(&completion_stream(&body))
+            } else {
+                Reply::json(200, completion(&body))
+            }
         }
         ("POST", path) if path.ends_with("/embeddings") => Reply::json(200, embeddings(&body)),
-        ("POST", path) if path.ends_with("/messages/count_tokens") => Reply::json(200, json!({ "input_tokens": 11 })),
+        ("POST", path) if path.ends_with("/messages/count_tokens") => {
+            Reply::json(200, json!({ "input_tokens": 11 }))
+        }
         ("POST", path) if path.ends_with("/messages") => {
-            if streamed { named(&message_stream(&body)) } else { Reply::json(200, message(&body)) }
+            if streamed {
+                named(&message_stream(&body))
+            } else {
+                Reply::json(200, message(&body))
+            }
         }
-        ("POST", path) if path.ends_with("/responses/input_tokens") => {
-            Reply::json(200, json!({ "object": "response.input_tokens", "input_tokens": 11 }))
-        }
-        ("POST", path) if path.ends_with("/responses/compact") => {
-            Reply::json(200, json!({ "id": "resp_compact", "object": "response.compaction", "created_at": 1, "output": [], "usage": response_usage() }))
-        }
+        ("POST", path) if path.ends_with("/responses/input_tokens") => Reply::json(
+            200,
+            json!({ "object": "response.input_tokens", "input_tokens": 11 }),
+        ),
+        ("POST", path) if path.ends_with("/responses/compact") => Reply::json(
+            200,
+            json!({ "id": "resp_compact", "object": "response.compaction", "created_at": 1, "output": [], "usage": response_usage() }),
+        ),
         ("POST", path) if path.ends_with("/responses") => {
-            if streamed { named(&response_stream(&body, seen)) } else { Reply::json(200, response(&body, seen)) }
+            if streamed {
+                named(&response_stream(&body, seen))
+            } else {
+                Reply::json(200, response(&body, seen))
+            }
         }
         (_, path) if path.contains("/responses/resp_") => stored_response(seen, path),
         ("POST", path) if path.ends_with("/audio/speech") => {
             Reply::status(200).body("audio/mpeg", vec![0xff, 0xfb, 0x00, 0x80, 0xc3, 0x28, 0x0a, 0x0d])
         }
-        ("POST", path) if path.ends_with("/audio/transcriptions") => Reply::json(200, json!({ "text": "Hello." })),
-        ("POST", path) if path.ends_with("/moderations") => {
-            Reply::json(200, json!({ "id": "modr-1", "model": body["model"], "results": [{ "flagged": false, "categories": {}, "category_scores": {} }] }))
+        ("POST", path) if path.ends_with("/audio/transcriptions") => {
+            Reply::json(200, json!({ "text": "Hello." }))
         }
+        ("POST", path) if path.ends_with("/moderations") => Reply::json(
+            200,
+            json!({ "id": "modr-1", "model": body["model"], "results": [{ "flagged": false, "categories": {}, "category_scores": {} }] }),
+        ),
         ("POST", path) if path.ends_with("/files") => Reply::json(200, file(seen)),
         ("GET", path) if path.ends_with("/content") => {
             Reply::status(200).body("application/octet-stream", vec![0, 159, 146, 150])
         }
         ("GET" | "DELETE", path) if path.contains("/files/file-") => Reply::json(200, file(seen)),
-        _ => Reply::json(200, json!({ "object": "echo", "path": seen.path, "method": seen.method })),
+        _ => Reply::json(
+            200,
+            json!({ "object": "echo", "path": seen.path, "method": seen.method }),
+        ),
     };
     reply
         .header("x-request-id", "upstream-request-id")
@@ -74,7 +100,9 @@ fn named(events: &[Value]) -> Reply {
 
 fn tool_name(body: &Value) -> Option<&str> {
     let tool = body["tools"].get(0)?;
-    tool["function"]["name"].as_str().or_else(|| tool["name"].as_str())
+    tool["function"]["name"]
+        .as_str()
+        .or_else(|| tool["name"].as_str())
 }
 
 fn chat_usage() -> Value {
@@ -93,7 +121,10 @@ fn chat(body: &Value) -> Value {
             }] }),
             "tool_calls",
         ),
-        None => (json!({ "role": "assistant", "content": "Hello there.", "refusal": null }), "stop"),
+        None => (
+            json!({ "role": "assistant", "content": "Hello there.", "refusal": null }),
+            "stop",
+        ),
     };
     json!({
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1_790_000_000, "model": body["model"],
@@ -115,13 +146,25 @@ fn chat_stream(body: &Value) -> Vec<Value> {
         chunk
     };
     let delta = |delta: Value, reason: Value| {
-        chunk(json!([{ "index": 0, "delta": delta, "finish_reason": reason }]), false)
+        chunk(
+            json!([{ "index": 0, "delta": delta, "finish_reason": reason }]),
+            false,
+        )
     };
     let mut chunks = match tool_name(body) {
         Some(name) => vec![
-            delta(json!({ "role": "assistant", "content": null, "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": name, "arguments": "" } }] }), Value::Null),
-            delta(json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"city\":" } }] }), Value::Null),
-            delta(json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "\"Ulm\"}" } }] }), Value::Null),
+            delta(
+                json!({ "role": "assistant", "content": null, "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "function": { "name": name, "arguments": "" } }] }),
+                Value::Null,
+            ),
+            delta(
+                json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "{\"city\":" } }] }),
+                Value::Null,
+            ),
+            delta(
+                json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "\"Ulm\"}" } }] }),
+                Value::Null,
+            ),
             delta(json!({}), json!("tool_calls")),
         ],
         None => vec![
@@ -243,13 +286,22 @@ fn response_usage() -> Value {
 
 /// An id that tells which credential made it, so that a test sees where a follow-up went.
 fn response_id(seen: &Seen) -> String {
-    format!("resp_{}_{}_{}", seen.credential(), seen.connection, seen.body.len())
+    format!(
+        "resp_{}_{}_{}",
+        seen.credential(),
+        seen.connection,
+        seen.body.len()
+    )
 }
 
 fn response(body: &Value, seen: &Seen) -> Value {
     let item = match tool_name(body) {
-        Some(name) => json!({ "id": "fc_1", "type": "function_call", "status": "completed", "call_id": "call_1", "name": name, "arguments": "{\"city\":\"Ulm\"}" }),
-        None => json!({ "id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [{ "type": "output_text", "text": "Hello there.", "annotations": [] }] }),
+        Some(name) => {
+            json!({ "id": "fc_1", "type": "function_call", "status": "completed", "call_id": "call_1", "name": name, "arguments": "{\"city\":\"Ulm\"}" })
+        }
+        None => {
+            json!({ "id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [{ "type": "output_text", "text": "Hello there.", "annotations": [] }] })
+        }
     };
     json!({
         "id": response_id(seen), "object": "response", "created_at": 1_790_000_000, "status": "completed", "model": body["model"],
@@ -274,7 +326,8 @@ fn response_stream(body: &Value, seen: &Seen) -> Vec<Value> {
     if item["type"] == "message" {
         added["content"] = json!([]);
         let at = |kind: &str, more: Value| {
-            let mut event = json!({ "type": kind, "item_id": "msg_1", "output_index": 0, "content_index": 0 });
+            let mut event =
+                json!({ "type": kind, "item_id": "msg_1", "output_index": 0, "content_index": 0 });
             for (name, value) in more.as_object().into_iter().flatten() {
                 event[name] = value.clone();
             }
@@ -283,10 +336,22 @@ fn response_stream(body: &Value, seen: &Seen) -> Vec<Value> {
         let part = |text: &str| json!({ "type": "output_text", "text": text, "annotations": [] });
         events.push(json!({ "type": "response.output_item.added", "output_index": 0, "item": added }));
         events.push(at("response.content_part.added", json!({ "part": part("") })));
-        events.push(at("response.output_text.delta", json!({ "delta": "Hello ", "logprobs": [] })));
-        events.push(at("response.output_text.delta", json!({ "delta": "there.", "logprobs": [] })));
-        events.push(at("response.output_text.done", json!({ "text": "Hello there.", "logprobs": [] })));
-        events.push(at("response.content_part.done", json!({ "part": part("Hello there.") })));
+        events.push(at(
+            "response.output_text.delta",
+            json!({ "delta": "Hello ", "logprobs": [] }),
+        ));
+        events.push(at(
+            "response.output_text.delta",
+            json!({ "delta": "there.", "logprobs": [] }),
+        ));
+        events.push(at(
+            "response.output_text.done",
+            json!({ "text": "Hello there.", "logprobs": [] }),
+        ));
+        events.push(at(
+            "response.content_part.done",
+            json!({ "part": part("Hello there.") }),
+        ));
     } else {
         added["arguments"] = json!("");
         events.push(json!({ "type": "response.output_item.added", "output_index": 0, "item": added }));
@@ -312,9 +377,10 @@ fn stored_response(seen: &Seen, path: &str) -> Reply {
     }
     match seen.method.as_str() {
         "DELETE" => Reply::json(200, json!({ "id": id, "object": "response", "deleted": true })),
-        _ if path.ends_with("/input_items") => {
-            Reply::json(200, json!({ "object": "list", "data": [], "first_id": "", "last_id": "", "has_more": false }))
-        }
+        _ if path.ends_with("/input_items") => Reply::json(
+            200,
+            json!({ "object": "list", "data": [], "first_id": "", "last_id": "", "has_more": false }),
+        ),
         _ => {
             let mut answer = response(&json!({ "model": "m" }), seen);
             answer["id"] = json!(id);

@@ -34,7 +34,11 @@ pub(super) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, numbe
     let _ = stream.shutdown().await;
 }
 
-async fn requests(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), number: usize, shared: &Shared) -> Played {
+async fn requests(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    number: usize,
+    shared: &Shared,
+) -> Played {
     let mut buffer = BytesMut::new();
     let mut reused = false;
     loop {

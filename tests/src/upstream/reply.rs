@@ -98,7 +98,8 @@ impl Reply {
 
     /// A 429 with this `Retry-After`.
     pub fn rate_limited(retry_after: &str) -> Self {
-        Self::error(429, "requests", "rate_limit_exceeded", "Rate limit reached.").header("retry-after", retry_after)
+        Self::error(429, "requests", "rate_limit_exceeded", "Rate limit reached.")
+            .header("retry-after", retry_after)
     }
 
     /// The head of an event stream in chunks; the script goes on with [`Reply::chunk`] and ends with one of the ends.
