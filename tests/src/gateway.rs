@@ -40,6 +40,7 @@ pub struct Launch {
     arguments: Vec<OsString>,
     variables: Vec<(String, String)>,
     folder: Option<Arc<TempDir>>,
+    resources: Option<PathBuf>,
     ready: bool,
 }
 
@@ -123,6 +124,13 @@ impl Launch {
         self
     }
 
+    /// Reads resources from `path` instead of a temporary folder.
+    #[must_use]
+    pub fn resources(mut self, path: PathBuf) -> Self {
+        self.resources = Some(path);
+        self
+    }
+
     /// Does not wait until the gateway says that it is ready.
     #[must_use]
     pub fn without_waiting(mut self) -> Self {
@@ -135,7 +143,7 @@ impl Launch {
         let folder = self
             .folder
             .unwrap_or_else(|| Arc::new(TempDir::new().expect("a temporary folder can be made")));
-        let resources = folder.path().join("resources");
+        let resources = self.resources.unwrap_or_else(|| folder.path().join("resources"));
         fs::create_dir_all(&resources).expect("the folder is writable");
         if let Some(fixture) = &self.fixture {
             fixture.write(&resources);
@@ -184,6 +192,7 @@ impl Gateway {
             arguments: Vec::new(),
             variables: Vec::new(),
             folder: None,
+            resources: None,
             ready: true,
         }
     }

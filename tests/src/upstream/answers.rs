@@ -75,6 +75,7 @@ pub(super) fn usual(seen: &Seen) -> Reply {
     };
     reply
         .header("x-request-id", "upstream-request-id")
+        .header("request-id", "upstream-request-id")
         .header("openai-organization", "org-upstream-secret")
         .header("x-ratelimit-remaining-requests", "4242")
         .header("set-cookie", "__cf_bm=upstream-cookie")

@@ -34,6 +34,7 @@ fn good_resources_are_accepted() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of mistakes")]
 fn each_mistake_is_named() {
     let url = "/spec/url";
     let cases: Vec<(&str, Fixture, Vec<&str>)> = vec![

@@ -10,6 +10,7 @@ const COMPLETION: &str = "canary-completion-93ab";
 const HEADER: &str = "canary-header-value-55d0";
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one gateway sees all the traffic")]
 async fn keys_prompts_and_completions_are_neither_logged_nor_exported() {
     let upstream = Upstream::start().await;
     upstream.on_each(When::any(), |seen| {

@@ -17,6 +17,8 @@ mod breaker;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod commit;
+#[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod first_run;

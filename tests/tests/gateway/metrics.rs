@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::frames::content;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one scrape tells all of it")]
 async fn calls_tokens_and_attempts_are_counted_where_the_contract_says() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(Fixture::pool(&upstream, ["a", "b"])).await;
