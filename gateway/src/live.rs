@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot};
 
-pub(crate) use names::{Names, Unknown};
+pub(crate) use names::{Names, Served, Unknown};
 pub(crate) use provider::{LiveCredential, LiveProvider};
 
 use crate::{

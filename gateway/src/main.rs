@@ -27,9 +27,18 @@ fn serve(arguments: &Serve) -> ExitCode {
     commands::serve::run(arguments).unwrap_or_else(|error| fail(&error))
 }
 
-fn validate(_arguments: &Validate) -> ExitCode {
-    fail(&anyhow::anyhow!("there is nothing to validate with yet"))
+fn validate(arguments: &Validate) -> ExitCode {
+    match commands::validate::run(&arguments.paths, &mut std::io::stdout().lock()) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            fail(&error.into());
+            ExitCode::from(BAD_USAGE)
+        }
+    }
 }
+
+/// The exit code of bad usage.
+const BAD_USAGE: u8 = 2;
 
 #[expect(clippy::print_stderr, reason = "the log may not exist when this is needed")]
 fn fail(error: &anyhow::Error) -> ExitCode {

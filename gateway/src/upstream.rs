@@ -14,7 +14,6 @@ mod connections;
 mod h1;
 mod h2;
 mod io;
-mod segments;
 mod tls;
 
 use std::{
@@ -27,6 +26,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use dialect::Segments;
 use http::{HeaderValue, Method, Request, Response, request::Parts, uri::Authority};
 use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -36,7 +36,6 @@ pub use self::{
     address::{AddressKind, AddressPolicy},
     body::{BodyError, CollectError, UpstreamBody},
     h1::{FramingError, HeadError},
-    segments::Segments,
     tls::TrustError,
 };
 

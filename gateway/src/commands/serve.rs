@@ -54,7 +54,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let health = Health::new();
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let pool = Pool::in_memory(clock.clone());
     let metrics = Metrics::new(&registry)?;
     let tls = tls(arguments)?;

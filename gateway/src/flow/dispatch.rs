@@ -13,7 +13,7 @@ use super::{
     classify::{Answer, Reading, Setback, classify},
     encode::encode,
     peek::Call,
-    route::{Hop, Plan},
+    route::Plan,
     select::{none_usable, select, soonest},
     send::send,
 };

@@ -17,8 +17,6 @@ pub(crate) struct Inbound {
     pub(crate) method: Method,
     /// The query string, which may hold a key.
     pub(crate) query: Option<String>,
-    /// The path's own text, percent-encoded, for a caller's information only.
-    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: RequestBody,
     pub(crate) arrived: Instant,
@@ -40,7 +38,6 @@ pub(super) fn ingress(request: Request<RequestBody>) -> (Inbound, Result<Asked, 
         dialect,
         request_id: request_id(&parts.headers),
         query: parts.uri.query().map(str::to_owned),
-        path: parts.uri.path().to_owned(),
         method: parts.method,
         headers: parts.headers,
         body,

@@ -62,7 +62,7 @@ fn models(
         })
         .collect();
     let Some(id) = id else {
-        let page = Page::from_query(inbound.query.as_deref().unwrap_or(""));
+        let page = Page::parse(inbound.query.as_deref().unwrap_or(""));
         return Ok(json(encode_models(inbound.dialect, &entries, &page)));
     };
     match entries.iter().find(|entry| entry.id == id) {

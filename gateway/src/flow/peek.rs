@@ -222,7 +222,8 @@ async fn form(
 fn malformed(error: &PeekError) -> Failure {
     let failure = Failure::invalid("invalid_request_body", error.to_string());
     match error {
-        PeekError::Duplicate { name } | PeekError::WrongType { name, .. } => failure.param(name.to_string()),
+        PeekError::Duplicate { name } => failure.param(name.clone()),
+        PeekError::WrongType { name, .. } => failure.param(*name),
         _ => failure,
     }
 }

@@ -40,7 +40,7 @@ fn unreachable(hop: &Hop, error: &SendError) -> Setback {
     let provider = &hop.provider.provider.name;
     tracing::warn!(%provider, %error, "upstream not reached");
     match error {
-        SendError::ConnectTimeout => Setback::timeout("the upstream could not be connected to in time"),
+        SendError::ConnectTimeout { .. } => Setback::timeout("the upstream could not be connected to in time"),
         _ => Setback::upstream(
             StatusCode::BAD_GATEWAY,
             "upstream_unreachable",

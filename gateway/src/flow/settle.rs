@@ -7,7 +7,7 @@ use std::{
 
 use dialect::{Operation, Refusal, Usage};
 use http::StatusCode;
-use pool::{Admission, Lease, Settled};
+use pool::{Admission, Lease, Settled, TokenCounts};
 use snapshot::{CredentialName, Timeouts};
 
 use super::{
@@ -224,7 +224,7 @@ impl Settlement {
                 (_, Some(snapshot::Fault::Upstream)) => pool::Outcome::UpstreamFault,
                 (_, Some(snapshot::Fault::Caller | snapshot::Fault::Gateway)) => pool::Outcome::CallerFault,
             };
-            lease.settle(Settled { outcome, usage: charged, rest });
+            lease.settle(Settled { outcome, usage: charged.map(counts), rest });
         }
         self.slot = None;
     }
@@ -260,6 +260,11 @@ impl Settlement {
             "call ended"
         );
     }
+}
+
+fn counts(usage: Usage) -> TokenCounts {
+    let Usage { input, cached, cache_write, output, reasoning } = usage;
+    TokenCounts { input, cached, cache_write, output, reasoning }
 }
 
 impl Drop for Settlement {

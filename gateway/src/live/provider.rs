@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 use pool::Lane;
-use snapshot::{Auth, Credential, CredentialName, HeaderSource, Keyring, Provider, Secret, SecretVersion, Snapshot};
+use snapshot::{Auth, Credential, CredentialName, HeaderSource, Keyring, Provider, Secret, Snapshot};
 
 use crate::{
     metrics::{CredentialMeters, Metrics},
@@ -43,8 +43,6 @@ pub(crate) struct LiveCredential {
     pub(crate) header: Option<(HeaderName, HeaderValue)>,
     /// The key itself, to take it out of texts.
     pub(crate) secret: Option<Secret>,
-    /// Which key this is.
-    pub(crate) version: SecretVersion,
     /// What was done with it.
     pub(crate) meters: CredentialMeters,
 }
@@ -152,7 +150,6 @@ impl LiveCredential {
         Some(Self {
             header,
             secret: held.map(|held| held.secret.clone()),
-            version: credential.secret_version.clone(),
             meters: metrics.credential(&credential.name),
             credential,
         })

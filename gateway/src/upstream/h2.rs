@@ -19,7 +19,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::client::TlsStream;
 
-use super::{BodyError, BoxError, RequestBody, Segments, h1::is_hop_by_hop};
+use dialect::Segments;
+
+use super::{BodyError, BoxError, RequestBody, h1::is_hop_by_hop};
 
 /// The most content given out at once.
 const PIECE: usize = 64 * 1024;
@@ -287,7 +289,7 @@ impl From<RequestBody> for Outgoing {
         };
         match body {
             RequestBody::Whole(segments) => whole(segments),
-            RequestBody::Empty => whole(Segments::default()),
+            RequestBody::Empty => whole(Segments::from(Bytes::new())),
             RequestBody::Streamed(body) => Self::Streamed(body),
         }
     }
