@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use dialect::{Api, Edits, JsonType, Operation, Passthrough, PeekError, Peeked, peek};
+use dialect::{Api, Edits, Operation, Passthrough, PeekError, Peeked, peek};
 
 const CHAT: Operation = Operation::Generate(Api::ChatCompletions);
 const RESPONSES: Operation = Operation::Generate(Api::Responses);
@@ -192,118 +192,68 @@ fn ids_of_stored_objects_are_found_wherever_they_stand() {
 #[test]
 fn a_body_that_is_no_request_is_refused_with_the_reason() {
     let deep = format!("{{\"a\":{}", "[".repeat(1_000_000));
-    let crowded = format!(
-        "{{{}}}",
-        (0..1025)
-            .map(|n| format!("\"{n}\":0"))
-            .collect::<Vec<_>>()
-            .join(",")
-    );
-    let cases: [(&[u8], PeekError, &str); 15] = [
-        (
-            b"",
-            PeekError::Empty,
-            "the request body is empty, expected a JSON object",
-        ),
-        (
-            b" \r\n",
-            PeekError::Empty,
-            "the request body is empty, expected a JSON object",
-        ),
+    let names: Vec<String> = (0..1025).map(|number| format!("\"{number}\":0")).collect();
+    let crowded = format!("{{{}}}", names.join(","));
+    let cases: [(&[u8], &str); 15] = [
+        (b"", "the request body is empty, expected a JSON object"),
+        (b" \r\n", "the request body is empty, expected a JSON object"),
         (
             b"{\"a\":\"\xff\"}",
-            PeekError::NotUtf8 { at: 6 },
             "the request body is not valid UTF-8 at byte 6",
         ),
         (
             b"{\"a\":1,}",
-            PeekError::Malformed {
-                at: 7,
-                expected: "a member name",
-            },
             "the request body is not valid JSON: expected a member name at byte 7",
         ),
         (
             b"{\"a\":\"x",
-            PeekError::Malformed {
-                at: 7,
-                expected: "the end of a string",
-            },
             "the request body is not valid JSON: expected the end of a string at byte 7",
         ),
-        (
-            b"[1]",
-            PeekError::NotAnObject {
-                found: JsonType::Array,
-            },
-            "the request body must be a JSON object, found an array",
-        ),
-        (
-            b"null",
-            PeekError::NotAnObject {
-                found: JsonType::Null,
-            },
-            "the request body must be a JSON object, found null",
-        ),
+        (b"[1]", "the request body must be a JSON object, found an array"),
+        (b"null", "the request body must be a JSON object, found null"),
         (
             b"{\"model\":\"a\",\"x\":1,\"m\\u006fdel\":\"b\"}",
-            PeekError::Duplicate { name: "model".into() },
             "the request body contains 'model' more than once",
         ),
         (
             b"{\"zz\":1,\"a\":2,\"zz\":3}",
-            PeekError::Duplicate { name: "zz".into() },
             "the request body contains 'zz' more than once",
         ),
         (
             b"{\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}",
-            PeekError::Duplicate {
-                name: "stream_options.include_usage".into(),
-            },
             "the request body contains 'stream_options.include_usage' more than once",
         ),
-        (
-            b"{\"model\":5}",
-            PeekError::WrongType {
-                name: "model",
-                expected: JsonType::String,
-                found: JsonType::Number,
-            },
-            "'model' must be a string, found a number",
-        ),
+        (b"{\"model\":5}", "'model' must be a string, found a number"),
         (
             b"{\"stream\":\"true\"}",
-            PeekError::WrongType {
-                name: "stream",
-                expected: JsonType::Boolean,
-                found: JsonType::String,
-            },
             "'stream' must be a boolean, found a string",
         ),
         (
-            b"{\"model\":\"\\ud800\"}",
-            PeekError::Malformed {
-                at: 10,
-                expected: "a string of Unicode characters",
-            },
-            "the request body is not valid JSON: expected a string of Unicode characters at byte 10",
+            b"{\"stream_options\":[]}",
+            "'stream_options' must be an object, found an array",
         ),
         (
             deep.as_bytes(),
-            PeekError::TooDeep { limit: 128 },
             "the request body is nested deeper than 128 levels",
         ),
         (
             crowded.as_bytes(),
-            PeekError::TooManyMembers { limit: 1024 },
             "the request body has more than 1024 top-level members",
         ),
     ];
-    for (body, expected, message) in cases {
-        let error = peek(CHAT, body).unwrap_err();
-        assert_eq!(error, expected);
-        assert_eq!(error.to_string(), message);
+    for (body, message) in cases {
+        assert_eq!(
+            peek(CHAT, body).map_err(|error| error.to_string()),
+            Err(message.to_owned())
+        );
     }
+    assert_eq!(
+        peek(CHAT, br#"{"model":"\ud800"}"#),
+        Err(PeekError::Malformed {
+            at: 10,
+            expected: "a string of Unicode characters"
+        })
+    );
 }
 
 #[test]
