@@ -185,7 +185,7 @@ fn byte_by_byte_is_as_good_as_all_at_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_split_of_a_stream_gives_the_same_bytes_and_facts(

@@ -161,6 +161,35 @@ fn an_answer_passes_unchanged_and_tells_what_it_cost() {
 }
 
 #[test]
+fn usage_inside_a_choice_counts_and_stays() {
+    let text = concat!(
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\",",
+        "\"usage\":{\"prompt_tokens\":8,\"completion_tokens\":2}}]}\n\ndata: [DONE]\n\n"
+    );
+    let outcome = whole(CHAT, true, text);
+    assert_eq!(
+        outcome.usage,
+        Some(Usage {
+            input: 8,
+            output: 2,
+            ..Usage::default()
+        })
+    );
+    assert_eq!(outcome.text, text);
+}
+
+#[test]
+fn a_zero_in_a_later_report_does_not_undo_a_count() {
+    let text =
+        stream!("messages_text").replace("\"usage\":{\"output", "\"usage\":{\"input_tokens\":0,\"output");
+    assert_ne!(text, stream!("messages_text"));
+    assert_eq!(
+        whole(MESSAGES, true, &text).usage.map(|usage| usage.input),
+        Some(3210)
+    );
+}
+
+#[test]
 fn usage_that_only_the_gateway_asked_for_is_taken_out_again() {
     for (operation, text, position) in [
         (CHAT, stream!("chat_openai"), Some(5)),
