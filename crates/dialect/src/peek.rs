@@ -5,6 +5,7 @@
 //! here is JSON without duplicate top-level members, so the gateway and the upstream read the same request.
 
 mod error;
+mod names;
 mod scan;
 mod splice;
 

@@ -306,8 +306,11 @@ impl Tap {
         }
         self.framer = Framer::default();
         let mut frame = BytesMut::from(rest);
-        let has_line_end = frame.ends_with(b"\n") || frame.ends_with(b"\r");
-        frame.extend_from_slice(if has_line_end { b"\n" } else { b"\n\n" });
+        frame.extend_from_slice(match frame.last() {
+            Some(b'\n') => b"\n",
+            Some(b'\r') => b"\r",
+            _ => b"\n\n",
+        });
         let frame = frame.freeze();
         if self.framer.frame_end(&frame) == Some(frame.len()) && self.frame(&frame) == Verdict::Forward {
             out.push(frame);

@@ -291,13 +291,7 @@ const RULES: &[Rule] = &[
         ],
         words: &[],
     },
-    // Anthropic names sizes and timeouts; Google DEADLINE_EXCEEDED; Azure "Operation timeout".
-    Rule {
-        kind: TooLarge,
-        statuses: &[400, 413],
-        codes: &["request_too_large", "request_body_too_large_after_decoding"],
-        words: &[],
-    },
+    // Anthropic sends timeout_error inside streams too; Google DEADLINE_EXCEEDED; Azure "Operation timeout".
     Rule {
         kind: Timeout,
         statuses: &[408, 500, 503, 504],
@@ -312,6 +306,15 @@ const RULES: &[Rule] = &[
 ];
 
 pub(super) fn kind(dialect: Dialect, status: u16, error: &ErrorBody<'_>) -> RefusalKind {
+    decide(RULES.iter(), dialect, status, error)
+}
+
+fn decide<'a>(
+    mut rules: impl Iterator<Item = &'a Rule>,
+    dialect: Dialect,
+    status: u16,
+    error: &ErrorBody<'_>,
+) -> RefusalKind {
     if let Some(kind) = google_quota(error) {
         return kind;
     }
@@ -319,7 +322,7 @@ pub(super) fn kind(dialect: Dialect, status: u16, error: &ErrorBody<'_>) -> Refu
     if matches!(status, 403 | 429 | NO_STATUS) && error.says("exceeded your current quota") {
         return QuotaExhausted;
     }
-    if let Some(rule) = RULES.iter().find(|rule| rule.applies(status, error)) {
+    if let Some(rule) = rules.find(|rule| rule.applies(status, error)) {
         return rule.kind;
     }
     if status == NO_STATUS {
@@ -408,4 +411,45 @@ fn without_status(error: &ErrorBody<'_>) -> RefusalKind {
         .into_iter()
         .find(|(mark, _)| error.is_marked(mark))
         .map_or(Unrecognised, |(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_a_capture_that_only_it_reads_rightly() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+        let table = std::fs::read_to_string(format!("{folder}/refusals.txt")).unwrap();
+        let captures: Vec<_> = table
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| {
+                let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+                let dialect = if columns[1] == "Anthropic" {
+                    Dialect::Anthropic
+                } else {
+                    Dialect::OpenAi
+                };
+                let body = std::fs::read(format!("{folder}/refusals/{}", columns[0])).unwrap();
+                (dialect, columns[2].parse::<u16>().unwrap(), body)
+            })
+            .collect();
+        for (left_out, rule) in RULES.iter().enumerate() {
+            let matters = captures.iter().any(|(dialect, status, body)| {
+                let error = ErrorBody::read(body);
+                let others = RULES
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| *at != left_out)
+                    .map(|(_, rule)| rule);
+                decide(others, *dialect, *status, &error) != kind(*dialect, *status, &error)
+            });
+            assert!(
+                matters,
+                "no capture needs the rule for {:?} with {:?} {:?}",
+                rule.kind, rule.codes, rule.words
+            );
+        }
+    }
 }

@@ -76,6 +76,10 @@ fn read_choice(choice: Raw<'_>, progress: &mut Progress) -> bool {
                 has_content = true;
             }
             b"finish_reason" => is_finished = !value.is_empty(),
+            // Moonshot reports usage inside the choice that ends.
+            b"usage" => {
+                progress.saw_usage(value);
+            }
             _ => {}
         }
     }
@@ -105,4 +109,105 @@ fn read_delta(delta: Raw<'_>, progress: &mut Progress) -> bool {
 
 fn hint(name: &[u8]) -> usize {
     CONTENT.iter().position(|known| *known == name).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SAID: [&str; 6] = [
+        "null",
+        "\"\"",
+        "\"word\"",
+        "\" \"",
+        r#""\"finish_reason\":\"stop\",\"usage\":{\"error\":1}""#,
+        "[{\"text\":\"part\"}]",
+    ];
+
+    fn choice() -> impl Strategy<Value = String> {
+        let pick = |options: &'static [&'static str]| prop::sample::select(options.to_vec());
+        (
+            pick(&["0", "1", "9", "10"]),
+            pick(&[
+                "content",
+                "reasoning_content",
+                "reasoning",
+                "refusal",
+                "role",
+                "new_member",
+            ]),
+            pick(&SAID),
+            pick(&[
+                "",
+                ",\"content\":\"\"",
+                ",\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\"{\"}}]",
+            ]),
+            pick(&[
+                "",
+                ",\"finish_reason\":null",
+                ",\"finish_reason\":\"stop\"",
+                ", \"finish_reason\" : \"length\"",
+            ]),
+        )
+            .prop_map(|(index, name, said, more, finish)| {
+                format!("{{\"index\":{index},\"delta\":{{\"{name}\":{said}{more}}}{finish}}}")
+            })
+    }
+
+    fn chunk() -> impl Strategy<Value = String> {
+        let pick = |options: &'static [&'static str]| prop::sample::select(options.to_vec());
+        let odd = pick(&[
+            "",
+            "",
+            ",\"usage\":null",
+            ",\"usage\":{\"prompt_tokens\":3}",
+            ", \"usage\" : {\"prompt_tokens\":3}",
+            ",\"error\":{\"message\":\"no\"}",
+            ",\"error\":null",
+            ",\"obfuscation\":\"content\"",
+            ",\"kind\":\"usage\"",
+        ]);
+        (prop::collection::vec(choice(), 0..3), odd.clone(), odd).prop_map(|(choices, before, after)| {
+            format!(
+                "{{\"id\":\"x\"{before},\"choices\":[{}]{after}}}",
+                choices.join(",")
+            )
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_chunk_that_looks_plain_is_plain(chunk in chunk(), hint in 0..CONTENT.len(), seen in 0u64..2) {
+            let mut progress = Progress { hint, ..Progress::default() };
+            progress.choices.saw(0);
+            progress.choices.saw(seen);
+            let before = format!("{:?}", progress.choices);
+            if markers::is_plain(chunk.as_bytes(), &progress) {
+                let reading = parse(chunk.as_bytes(), &mut progress);
+                prop_assert!(matches!(reading, Reading::Plain), "{chunk}");
+                prop_assert_eq!((progress.output_frames, progress.counts), (1, None), "{}", chunk);
+                prop_assert_eq!(format!("{:?}", progress.choices), before, "{}", chunk);
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_chunk_looks_plain() {
+        let mut progress = Progress::default();
+        progress.choices.saw(0);
+        for (hint, delta) in [
+            (0, "\"content\": \"a\""),
+            (1, "\"content\":null,\"reasoning_content\":\"a\""),
+        ] {
+            progress.hint = hint;
+            let chunk = format!(
+                "{{\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"logprobs\":null,\"finish_reason\":null}}],\"usage\":null}}"
+            );
+            assert!(markers::is_plain(chunk.as_bytes(), &progress), "{chunk}");
+        }
+    }
 }

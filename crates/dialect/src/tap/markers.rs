@@ -18,6 +18,9 @@ pub(super) const CONTENT: [&[u8]; 5] = [
     b"text",
 ];
 
+/// The place in [`CONTENT`] of what tool calls hold.
+const ARGUMENTS: usize = 3;
+
 static MARKERS: LazyLock<Markers> = LazyLock::new(|| Markers {
     content: [
         Finder::new(b"\"content\""),
@@ -46,37 +49,43 @@ struct Markers {
 pub(super) fn is_plain(data: &[u8], progress: &Progress) -> bool {
     let markers = &*MARKERS;
     has_content(&markers.content[progress.hint], data)
-        && goes_on(&markers.finish, data)
+        && is_null_at_most(&markers.finish, data)
         && is_known_choice(&markers.index, data, progress)
-        && value_after(&markers.usage, data).is_none_or(|(value, _)| value.first() == Some(&b'n'))
+        && is_null_at_most(&markers.usage, data)
         && markers.error.find(data).is_none()
 }
 
 fn has_content(marker: &Finder<'_>, data: &[u8]) -> bool {
-    matches!(value_after(marker, data), Some(([b'"', next, ..], _)) if *next != b'"')
+    matches!(value_after(marker, data), Some([b'"', next, ..]) if *next != b'"')
 }
 
-/// A second `finish_reason` would be a second choice's.
-fn goes_on(marker: &Finder<'_>, data: &[u8]) -> bool {
-    match value_after(marker, data) {
-        None => true,
-        Some((value, _)) => value.first() == Some(&b'n') && marker.find(value).is_none(),
-    }
+/// Whether the name is not there, or once and with null. A second one would be a second choice's.
+fn is_null_at_most(marker: &Finder<'_>, data: &[u8]) -> bool {
+    let Some(at) = marker.find(data) else { return true };
+    value_after(marker, &data[at..])
+        .is_some_and(|value| value.first() == Some(&b'n') && marker.find(value).is_none())
 }
 
+/// Whether the chunk is about one choice that has begun: its index comes first, and is the only one but for the
+/// tool call's.
 fn is_known_choice(marker: &Finder<'_>, data: &[u8], progress: &Progress) -> bool {
-    match value_after(marker, data) {
-        Some(([digit @ b'0'..=b'9', next, ..], _)) => {
+    let Some(value) = value_after(marker, data) else {
+        return false;
+    };
+    let is_known = match value {
+        [digit @ b'0'..=b'9', next, ..] => {
             !next.is_ascii_digit() && progress.choices.has_seen(u64::from(digit - b'0'))
         }
         _ => false,
-    }
+    };
+    let others = usize::from(progress.hint == ARGUMENTS);
+    is_known && marker.find_iter(value).take(2).count() == others
 }
 
-/// What follows the first such name and its colon, and where.
+/// What follows the first such name and its colon.
 #[inline]
-fn value_after<'a>(marker: &Finder<'_>, data: &'a [u8]) -> Option<(&'a [u8], usize)> {
+fn value_after<'a>(marker: &Finder<'_>, data: &'a [u8]) -> Option<&'a [u8]> {
     let end = marker.find(data)? + marker.needle().len();
     let rest = data.get(end..)?.trim_ascii_start().strip_prefix(b":")?;
-    Some((rest.trim_ascii_start(), end))
+    Some(rest.trim_ascii_start())
 }

@@ -27,3 +27,22 @@ impl Oversize {
         (&self.head, &self.tail)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_ends_are_kept() {
+        let text: Vec<u8> = (0..60_000u32).map(|number| number.to_le_bytes()[0]).collect();
+        for size in [1, 700, 9_000, 60_000] {
+            let mut oversize = Oversize::default();
+            text.chunks(size).for_each(|piece| oversize.observe(piece));
+            assert_eq!(
+                oversize.ends(),
+                (&text[..HEAD], &text[text.len() - TAIL..]),
+                "pieces of {size}"
+            );
+        }
+    }
+}
