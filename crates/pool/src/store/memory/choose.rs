@@ -357,8 +357,7 @@ fn worse(a: Shortage, b: Shortage) -> Shortage {
     use NoneUsable::{BreakerOpen, Empty, Full, Resting};
     let releasable = a.releasable || b.releasable;
     let reason = match (a.reason, b.reason) {
-        (Full { soonest: a }, Full { soonest: b }) => Full { soonest: a.min(b) },
-        (Full { soonest: a }, Resting { soonest: b, .. })
+        (Full { soonest: a }, Full { soonest: b } | Resting { soonest: b, .. })
         | (Resting { soonest: a, .. }, Full { soonest: b }) => Full { soonest: a.min(b) },
         (full @ Full { .. }, _) | (_, full @ Full { .. }) => full,
         (first @ Resting { soonest: a, .. }, second @ Resting { soonest: b, .. }) => {

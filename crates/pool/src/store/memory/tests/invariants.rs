@@ -211,9 +211,10 @@ impl Run {
             }
             Step::Drop(which) => drop(self.take(which).map(|held| (held.lease, held.admission))),
             Step::Report(name, rest) => {
-                self.pool
-                    .report(&provider_name(), &credential(NAMES[name]), None, rest)
+                let name = credential(NAMES[name]);
+                self.pool.report(&provider_name(), &name, None, rest);
             }
+
             Step::Clear(name) => self.pool.clear_rest(&credential(NAMES[name])),
             Step::SecretChanged(name) => self.pool.secret_changed(&credential(NAMES[name])),
             Step::Wait(millis) => self.world.clock.step(Duration::from_millis(millis)),
@@ -377,7 +378,8 @@ impl Run {
             Err(NoneUsable::Empty) => panic!("there are members, and none was tried"),
         };
         let instant = Duration::from_micros(1);
-        self.world.clock.step(soonest.since(self.now()) - instant);
+        let nearly = soonest.since(self.now() + instant);
+        self.world.clock.step(nearly);
         let early = self.pool.pick(self.world.pick()).await;
         assert!(early.is_err(), "{early:?} before {soonest}");
         self.world.clock.step(instant);
