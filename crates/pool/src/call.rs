@@ -76,7 +76,8 @@ pub enum NoneUsable {
     /// Those that do not rest are full, and waiting did not help.
     #[error("all credentials are full until {soonest}")]
     Full {
-        /// When the first of them has room again; a second from now when that depends on calls under way.
+        /// When the first has room again or ends its rest; a second from now when that depends on calls
+        /// under way.
         soonest: Timestamp,
     },
     /// The endpoint is left alone.

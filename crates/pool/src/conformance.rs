@@ -2,7 +2,6 @@
 //!
 //! A store's tests call [`suite`] with a function that makes an empty store. Time is a [`ManualClock`],
 //! or the runtime's paused clock where something waits: run it with `#[tokio::test(start_paused = true)]`.
-#![expect(clippy::missing_panics_doc, reason = "a failing case panics")]
 
 mod conversation;
 mod endpoint;

@@ -218,8 +218,8 @@ impl Scope {
     }
 
     /// The call `lease` ended without a verdict. If it was the probe, the next call may be.
-    pub fn undecided(&mut self, lease: u64) -> bool {
-        self.free_probe(lease)
+    pub fn undecided(&mut self, lease: u64) {
+        self.free_probe(lease);
     }
 
     /// Lifts any rest. Refusals of calls that began before are ignored from now on.
@@ -241,15 +241,12 @@ impl Scope {
         self.ladder.is_none() && self.rest(now).is_none()
     }
 
-    fn free_probe(&mut self, lease: u64) -> bool {
-        let Some(rest) = &mut self.rest else {
-            return false;
-        };
-        let held = rest.probe.is_some_and(|probe| probe.lease == lease);
-        if held {
+    fn free_probe(&mut self, lease: u64) {
+        if let Some(rest) = &mut self.rest
+            && rest.probe.is_some_and(|probe| probe.lease == lease)
+        {
             rest.probe = None;
         }
-        held
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snapshot::{CallLimits, Strategy};
 
-use super::{Bench, name_of, succeed};
+use super::{Bench, name_of, stated, succeed};
 use crate::{
     Denied, Limit, NoneUsable, Outcome, Settled, Store, TokenCounts,
     testing::{World, member, members, narrow},
@@ -19,6 +19,7 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_credential_is_held_to_its_requests_in_any_minute(make).await;
     a_credential_is_held_to_its_tokens(make).await;
     a_provider_is_held_to_its_concurrency(make).await;
+    the_soonest_moment_counts_whatever_it_is_waited_for(make).await;
 }
 
 async fn a_client_is_held_to_its_concurrency<S: Store>(make: &impl Fn() -> S) {
@@ -243,4 +244,25 @@ async fn a_provider_is_held_to_its_concurrency<S: Store>(make: &impl Fn() -> S) 
     );
     drop(lease);
     assert_eq!(bench.calls(2).await, "ba", "one after another");
+}
+
+async fn the_soonest_moment_counts_whatever_it_is_waited_for<S: Store>(make: &impl Fn() -> S) {
+    let mut limited = members("ab");
+    limited[0].limits.requests_per_minute = Some(1);
+    for tiers in [1, 2] {
+        let mut world = World::new(Strategy::RoundRobin, &limited);
+        if tiers == 2 {
+            world = World::new(Strategy::RoundRobin, &limited[..1]).tier(&limited[1..]);
+        }
+        let bench = Bench::new(make, world);
+        assert_eq!(bench.calls(1).await, "a");
+        bench.report("b", stated(7));
+        assert_eq!(
+            bench.none().await,
+            NoneUsable::Full {
+                soonest: bench.after(7)
+            },
+            "a is full for a minute, b rests for less, in {tiers} tiers"
+        );
+    }
 }

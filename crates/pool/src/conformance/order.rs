@@ -1,6 +1,6 @@
 //! Who is next.
 
-use snapshot::Strategy;
+use snapshot::{RestReason, Strategy};
 
 use super::{Bench, name_of, names, stated, succeed};
 use crate::{
@@ -140,8 +140,12 @@ async fn nobody_is_left_when_there_is_nobody_or_all_were_tried<S: Store>(make: &
     bench.report("a", stated(30));
     assert_eq!(bench.none_for(pick).await, Empty, "b was tried and does not rest");
     bench.report("b", stated(20));
-    let Resting { soonest, .. } = bench.none_for(pick).await else {
-        panic!("all rest by now, which says when to come back");
-    };
-    assert_eq!(soonest, bench.after(20), "b is the first to return");
+    assert_eq!(
+        bench.none_for(pick).await,
+        Resting {
+            soonest: bench.after(20),
+            reason: RestReason::QuotaExhausted
+        },
+        "all rest by now, and b is the first to return"
+    );
 }

@@ -22,6 +22,7 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_late_refusal_cannot_restore_a_cleared_rest(make).await;
     a_new_secret_ends_unauthorized_at_once(make).await;
     a_refusal_can_be_withdrawn(make).await;
+    a_shorter_rest_is_not_prolonged_by_the_lock_of_a_probe(make).await;
     a_success_that_was_the_last_for_now_rests_even_after_a_probe(make).await;
 }
 
@@ -242,6 +243,27 @@ async fn a_refusal_can_be_withdrawn<S: Store>(make: &impl Fn() -> S) {
         },
         "what came later stays"
     );
+}
+
+async fn a_shorter_rest_is_not_prolonged_by_the_lock_of_a_probe<S: Store>(make: &impl Fn() -> S) {
+    for reported in [false, true] {
+        let bench = Bench::new(make, one());
+        refuse(bench.lease().await, RestReason::Unauthorized);
+        bench.step(60);
+        let probe = bench.lease().await;
+        bench.none().await;
+        if reported {
+            bench.report("a", stated(5));
+        } else {
+            probe.settle(refused(stated(5)));
+        }
+        bench.step(5);
+        assert_eq!(
+            bench.calls(1).await,
+            "a",
+            "reported outside of the probe: {reported}"
+        );
+    }
 }
 
 async fn a_success_that_was_the_last_for_now_rests_even_after_a_probe<S: Store>(make: &impl Fn() -> S) {

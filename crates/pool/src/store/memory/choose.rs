@@ -151,7 +151,12 @@ impl State {
                 self.orders[order].unpark(member, busy);
             }
             let Some(member) = self.orders[order].head(&tried) else {
-                return Err(self.shortage(now, lane, order, &tried));
+                let shortage = self.shortage(now, lane, order, &tried);
+                // Looking for the reason looks at parked members, and may find one that is usable after all.
+                if self.orders[order].head(&tried).is_some() {
+                    continue;
+                }
+                return Err(shortage);
             };
             #[cfg(test)]
             {
@@ -297,10 +302,12 @@ impl State {
             .filter(|member| parked.parking(**member) == Some(Parking::Full))
             .count();
         let releasable = parked.full() > tried_full;
-        let times = [windowed.map(|(until, _)| until), releasable.then_some(now + SOON)];
-        if let Some(soonest) = times.into_iter().flatten().min() {
+        let room = [windowed.map(|(until, _)| until), releasable.then_some(now + SOON)];
+        if let Some(room) = room.into_iter().flatten().min() {
             return Shortage {
-                reason: NoneUsable::Full { soonest },
+                reason: NoneUsable::Full {
+                    soonest: resting.map_or(room, |(end, _)| end.min(room)),
+                },
                 releasable,
             };
         }
@@ -345,12 +352,13 @@ fn one_shortage(obstacle: Obstacle, now: Timestamp) -> Shortage {
     }
 }
 
-/// What two tiers together are short of: being full is milder than resting, and the sooner end counts.
+/// What two tiers together are short of: being full is milder than resting, and the soonest end counts.
 fn worse(a: Shortage, b: Shortage) -> Shortage {
     use NoneUsable::{BreakerOpen, Empty, Full, Resting};
     let releasable = a.releasable || b.releasable;
     let reason = match (a.reason, b.reason) {
-        (Full { soonest: a }, Full { soonest: b }) => Full { soonest: a.min(b) },
+        (Full { soonest: a }, Full { soonest: b } | Resting { soonest: b, .. })
+        | (Resting { soonest: a, .. }, Full { soonest: b }) => Full { soonest: a.min(b) },
         (full @ Full { .. }, _) | (_, full @ Full { .. }) => full,
         (first @ Resting { soonest: a, .. }, second @ Resting { soonest: b, .. }) => {
             if a <= b {

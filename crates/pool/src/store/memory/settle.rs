@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use snapshot::{CredentialName, ProviderName, RestReason, RestScope, Timestamp};
 
 use super::{
+    account::Probes,
     choose::{Hold, Seat},
     state::{Refusal, State},
 };
@@ -32,7 +33,7 @@ impl State {
     pub(super) fn commit(&mut self, now: Timestamp, hold: &mut Hold) {
         let sequence = self.next_sequence();
         self.succeeded(now, hold, sequence);
-        hold.probes = super::account::Probes::default();
+        hold.probes = Probes::default();
         hold.probes_endpoint = false;
         // What it meets from here on is newer than what it has just cleared.
         hold.sequence = sequence;
@@ -70,7 +71,7 @@ impl State {
                 self.rest(now, hold, sequence, settled.rest)
             }
         };
-        self.undecided(hold);
+        self.end_probes(hold);
         self.released(hold.credential);
         verdict
     }
@@ -103,7 +104,9 @@ impl State {
             Some(model) => account.model_mut(model, now),
             None => &mut account.whole,
         };
-        scope.refuse(sequence, sequence, now, rest);
+        if scope.refuse(sequence, sequence, now, rest).is_some() {
+            self.unpark(number);
+        }
     }
 
     pub(super) fn withdraw(&mut self, mark: &Mark) {
@@ -173,18 +176,17 @@ impl State {
         }
     }
 
-    /// Frees the places of probes that ended without a verdict.
-    fn undecided(&mut self, hold: &Hold) {
+    /// Frees the places of probes, whatever they found.
+    fn end_probes(&mut self, hold: &Hold) {
+        if hold.probes == Probes::default() {
+            return;
+        }
         let account = &mut self.credentials[hold.credential];
-        let mut freed = hold.probes.whole && account.whole.undecided(hold.sequence);
-        if hold.probes.model
-            && let Some(scope) = account.known_model(hold.lane.model())
-        {
-            freed |= scope.undecided(hold.sequence);
+        account.whole.undecided(hold.sequence);
+        if let Some(scope) = account.known_model(hold.lane.model()) {
+            scope.undecided(hold.sequence);
         }
-        if freed {
-            self.unpark(hold.credential);
-        }
+        self.unpark(hold.credential);
     }
 
     fn refused(
@@ -247,6 +249,10 @@ impl State {
             None => &mut account.whole,
         };
         let undo = scope.refuse(hold.sequence, sequence, now, rest);
+        if undo.is_some() {
+            // It may be parked until the end of a probe, which is later than the end of this rest.
+            self.unpark(hold.credential);
+        }
         let mark = Mark {
             provider: hold.lane.provider().clone(),
             credential: self.credentials.key(hold.credential).clone(),

@@ -8,6 +8,7 @@ use crate::{
     testing::{World, lane, member, members, provider_name},
 };
 
+mod day;
 mod invariants;
 
 #[tokio::test(start_paused = true)]
