@@ -37,7 +37,10 @@ use tokio_util::task::TaskTracker;
 pub use body::{BodyError, RequestBody};
 pub use tls::{Tls, TlsError};
 
-use self::activity::{Watchdog, Watched};
+use self::{
+    activity::{Watchdog, Watched},
+    connection::Protocols,
+};
 use crate::lifecycle::{Drain, Phase};
 
 /// Who sent a request.
@@ -56,8 +59,9 @@ pub struct ServerSettings {
     pub deadlines: Deadlines,
     /// Open connections. Beyond it new ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// Bytes that one connection may hold between the network and the handler, in each direction. A head that
-    /// does not fit is answered with 431, as is one with more than 100 fields.
+    /// Bytes of a request's line and header fields. Beyond it the answer is 431, as beyond 100 fields.
+    pub max_head: usize,
+    /// Bytes that one connection may hold between the network and the handler, in each direction.
     pub max_buffer: usize,
     /// Calls at a time on one HTTP/2 connection.
     pub max_streams: u32,
@@ -93,6 +97,7 @@ impl Default for ServerSettings {
         Self {
             deadlines: Deadlines::default(),
             max_connections: 16 * 1024,
+            max_head: 32 * 1024,
             max_buffer: 64 * 1024,
             max_streams: 250,
             stream_window: 256 * 1024,
@@ -226,7 +231,7 @@ where
         tls,
         settings,
     } = listening;
-    let protocols = Arc::new(connection::protocols(settings, tracker));
+    let protocols = Arc::new(Protocols::new(settings, tracker));
     loop {
         let slot = slot(slots).await;
         let (stream, address) = next(listener).await;

@@ -113,7 +113,12 @@ impl Framing {
                 State::Http2 => return Ok(()),
                 State::Sized(missing) => at += self.take(missing, rest.len(), State::Sized, State::Between),
                 State::Chunk(missing) => at += self.take(missing, rest.len(), State::Chunk, State::ChunkEnd),
-                _ => {
+                State::Between
+                | State::Preface(_)
+                | State::Head(_)
+                | State::ChunkSize
+                | State::ChunkEnd
+                | State::Trailers => {
                     let Some(end) = memchr(b'\n', rest) else {
                         self.line.keep(rest);
                         return Ok(());

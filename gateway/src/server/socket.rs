@@ -21,6 +21,9 @@ const REFUSED: &[u8] = b"\0\r\n\r\n";
 /// The answer to a head that was begun and not finished. The parser has none.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
+/// What every HTTP/2 connection begins with, and no HTTP/1 connection.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// How much of an unread request is thrown away per read while the answer is on its way.
 const DISCARDED: usize = 16 * 1024;
 
@@ -30,6 +33,9 @@ pub(super) struct Socket<S> {
     activity: Arc<Activity>,
     deadlines: Deadlines,
     framing: Framing,
+    /// The first bytes, read to know the protocol, until the parser reads them.
+    ahead: [u8; PREFACE.len()],
+    known: usize,
     /// What the parser reads next instead of the peer's bytes.
     instead: &'static [u8],
     /// Nothing that follows is read as a request.
@@ -39,6 +45,13 @@ pub(super) struct Socket<S> {
     write_blocked: bool,
     peer_ended: bool,
     shut: bool,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    Http2,
 }
 
 /// Which part of a request could be read in two ways.
@@ -67,6 +80,8 @@ impl<S> Socket<S> {
             activity,
             deadlines,
             framing: Framing::new(),
+            ahead: [0; PREFACE.len()],
+            known: 0,
             instead: &[],
             refused: None,
             wait: Some((Wait::FirstByte, 0)),
@@ -199,27 +214,75 @@ fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the chunks of the body are malformed")
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Reads until it is known what the peer speaks, and keeps what was read for the parser. `None` when it
+    /// spoke neither in time. Until then a connection costs no buffers.
+    pub(super) fn poll_version(&mut self, cx: &mut Context<'_>) -> Poll<Option<Version>> {
+        loop {
+            let known = self.known;
+            if self.ahead[..known] != PREFACE[..known] {
+                return Poll::Ready(Some(Version::Http1));
+            }
+            if known == PREFACE.len() {
+                return Poll::Ready(Some(Version::Http2));
+            }
+            let mut ahead = self.ahead;
+            let mut buffer = ReadBuf::new(&mut ahead[known..]);
+            let read = ready!(self.poll_next(cx, &mut buffer));
+            let count = buffer.filled().len();
+            if read.is_err() || count == 0 {
+                return Poll::Ready(None);
+            }
+            self.ahead = ahead;
+            self.known += count;
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.instead.is_empty() {
+            self.put_instead(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        match self.refused {
+            Some(Refused::Head) => return Poll::Ready(Ok(())),
+            Some(Refused::Body) => return Poll::Ready(Err(malformed())),
+            None => (),
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.inner).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(self.inspect(buffer, before)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.wait(cx),
+        }
+    }
+
+    /// Gives the parser the first bytes, together with what came after them: two reads would cost it a
+    /// second buffer.
+    fn poll_replay(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let count = self.known.min(buffer.remaining());
+        buffer.put_slice(&self.ahead[..count]);
+        self.ahead.copy_within(count..self.known, 0);
+        self.known -= count;
+        if self.known > 0 || buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_next(cx, buffer) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if !this.instead.is_empty() {
-            this.put_instead(buffer);
-            return Poll::Ready(Ok(()));
-        }
-        match this.refused {
-            Some(Refused::Head) => return Poll::Ready(Ok(())),
-            Some(Refused::Body) => return Poll::Ready(Err(malformed())),
-            None => (),
-        }
-        let before = buffer.filled().len();
-        match Pin::new(&mut this.inner).poll_read(cx, buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(this.inspect(buffer, before)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.wait(cx),
+        if self.known > 0 {
+            self.poll_replay(cx, buffer)
+        } else {
+            self.poll_next(cx, buffer)
         }
     }
 }

@@ -24,6 +24,7 @@ async fn header_bombs_are_answered_with_431() {
 #[tokio::test]
 async fn a_long_target_is_answered_with_414() {
     let server = start(ServerSettings {
+        max_head: 128 * 1024,
         max_buffer: 128 * 1024,
         ..ServerSettings::default()
     });
