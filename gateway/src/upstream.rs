@@ -383,3 +383,5 @@ impl From<h1::Failed> for SendError {
         }
     }
 }
+#[cfg(test)]
+mod tests;
