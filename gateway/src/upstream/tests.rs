@@ -3,12 +3,14 @@
 mod connecting;
 mod http1;
 mod http2;
+mod keeping;
 
 use std::{future::Future, net::SocketAddr};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
 };
 
 use super::*;
@@ -82,4 +84,26 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
 async fn text(response: Response<UpstreamBody>) -> String {
     let body = response.into_body().collect(usize::MAX).await.unwrap();
     String::from_utf8(body.to_vec()).unwrap()
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+async fn say(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+    stream.write_all(bytes.as_ref()).await.unwrap();
+}
+
+/// Answers every request on every connection with `answer`; reports each connection's number per request.
+async fn echo(answer: Vec<u8>) -> (SocketAddr, mpsc::UnboundedReceiver<(usize, String)>) {
+    let (log, seen) = mpsc::unbounded_channel();
+    let address = server(move |number, mut stream| {
+        let (log, answer) = (log.clone(), answer.clone());
+        async move {
+            while let Some(request) = request(&mut stream).await {
+                log.send((number, request)).unwrap();
+                say(&mut stream, &answer).await;
+            }
+        }
+    })
+    .await;
+    (address, seen)
 }
