@@ -382,3 +382,5 @@ impl From<h1::Failed> for SendError {
         }
     }
 }
+#[cfg(test)]
+mod tests;

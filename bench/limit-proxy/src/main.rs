@@ -11,18 +11,18 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{HeaderValue, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::{connect::HttpConnector, Client};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use memchr::memmem;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 #[derive(Default)]
@@ -75,7 +75,10 @@ struct Metered {
 impl Body for Metered {
     type Data = Bytes;
     type Error = hyper::Error;
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             if let Some(data) = frame.data_ref() {
@@ -108,7 +111,9 @@ fn target(st: &State, uri: &Uri) -> Option<Uri> {
 }
 
 async fn pass(st: Arc<State>, mut req: Request<Incoming>) -> Result<Reply, hyper::Error> {
-    let Some(uri) = target(&st, req.uri()) else { return Ok(fail(StatusCode::BAD_REQUEST, "bad uri")) };
+    let Some(uri) = target(&st, req.uri()) else {
+        return Ok(fail(StatusCode::BAD_REQUEST, "bad uri"));
+    };
     *req.uri_mut() = uri;
     req.headers_mut().insert(HOST, st.host.clone());
     match st.pass.request(req).await {
@@ -119,17 +124,26 @@ async fn pass(st: Arc<State>, mut req: Request<Incoming>) -> Result<Reply, hyper
 
 async fn floor(st: Arc<State>, req: Request<Incoming>) -> Result<Reply, hyper::Error> {
     let (mut parts, body) = req.into_parts();
-    let key = parts.headers.get(AUTHORIZATION).map_or(&b""[..], |v| v.as_bytes());
+    let key = parts
+        .headers
+        .get(AUTHORIZATION)
+        .map_or(&b""[..], |v| v.as_bytes());
     let key = key.strip_prefix(b"Bearer ").unwrap_or(key);
     let digest: [u8; 32] = Sha256::digest(key).into();
-    let Some(meter) = st.keys.get(&digest).cloned() else { return Ok(fail(StatusCode::UNAUTHORIZED, "key")) };
+    let Some(meter) = st.keys.get(&digest).cloned() else {
+        return Ok(fail(StatusCode::UNAUTHORIZED, "key"));
+    };
     let body = body.collect().await?.to_bytes();
-    let Ok(head) = serde_json::from_slice::<Head>(&body) else { return Ok(fail(StatusCode::BAD_REQUEST, "json")) };
+    let Ok(head) = serde_json::from_slice::<Head>(&body) else {
+        return Ok(fail(StatusCode::BAD_REQUEST, "json"));
+    };
     if head.model.is_none() {
         return Ok(fail(StatusCode::BAD_REQUEST, "model"));
     }
     let stream = head.stream;
-    let Some(uri) = target(&st, &parts.uri) else { return Ok(fail(StatusCode::BAD_REQUEST, "bad uri")) };
+    let Some(uri) = target(&st, &parts.uri) else {
+        return Ok(fail(StatusCode::BAD_REQUEST, "bad uri"));
+    };
     parts.uri = uri;
     parts.headers.insert(HOST, st.host.clone());
     parts.headers.remove(TRANSFER_ENCODING);
@@ -137,11 +151,19 @@ async fn floor(st: Arc<State>, req: Request<Incoming>) -> Result<Reply, hyper::E
     let i = st.next.fetch_add(1, Relaxed) % st.pool.len();
     parts.headers.insert(AUTHORIZATION, st.pool[i].clone());
     meter.requests.fetch_add(1, Relaxed);
-    let reply = match st.floor.request(Request::from_parts(parts, Full::new(body))).await {
+    let reply = match st
+        .floor
+        .request(Request::from_parts(parts, Full::new(body)))
+        .await
+    {
         Ok(r) => r,
         Err(_) => return Ok(fail(StatusCode::BAD_GATEWAY, "upstream")),
     };
-    let sse = stream && reply.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+    let sse = stream
+        && reply
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
     if sse {
         return Ok(reply.map(|inner| Either::Left(Either::Right(Metered { inner, meter }))));
     }
@@ -169,15 +191,27 @@ async fn serve(st: Arc<State>, listen: std::net::SocketAddr, mode: String) -> st
             let builder = hyper::server::conn::http1::Builder::new();
             let io = TokioIo::new(stream);
             let _ = match mode.as_str() {
-                "floor" => builder.serve_connection(io, service_fn(move |r| floor(st.clone(), r))).await,
-                _ => builder.serve_connection(io, service_fn(move |r| pass(st.clone(), r))).await,
+                "floor" => {
+                    builder
+                        .serve_connection(io, service_fn(move |r| floor(st.clone(), r)))
+                        .await
+                }
+                _ => {
+                    builder
+                        .serve_connection(io, service_fn(move |r| pass(st.clone(), r)))
+                        .await
+                }
             };
         });
     }
 }
 
 fn main() -> std::io::Result<()> {
-    let (mut listen, mut upstream, mut mode) = ("127.0.0.1:18090".to_string(), "127.0.0.1:18080".to_string(), "pass".to_string());
+    let (mut listen, mut upstream, mut mode) = (
+        "127.0.0.1:18090".to_string(),
+        "127.0.0.1:18080".to_string(),
+        "pass".to_string(),
+    );
     let (mut threads, mut keys, mut creds) = (1usize, "sk-bench".to_string(), 8usize);
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
@@ -190,7 +224,9 @@ fn main() -> std::io::Result<()> {
             "--keys" => keys = v,
             "--creds" => creds = v.parse().unwrap_or(8),
             _ => {
-                eprintln!("usage: limit-proxy [--listen A] [--upstream A] [--mode pass|floor] [--threads N] [--keys a,b] [--creds N]");
+                eprintln!(
+                    "usage: limit-proxy [--listen A] [--upstream A] [--mode pass|floor] [--threads N] [--keys a,b] [--creds N]"
+                );
                 std::process::exit(2);
             }
         }
@@ -198,9 +234,14 @@ fn main() -> std::io::Result<()> {
     let listen: std::net::SocketAddr = listen.parse().expect("--listen host:port");
     assert!(listen.ip().is_loopback(), "loopback only");
     let rt = if threads <= 1 {
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
     } else {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build()?
     };
     rt.block_on(async move {
         let mut connector = HttpConnector::new();
@@ -210,8 +251,13 @@ fn main() -> std::io::Result<()> {
             upstream,
             pass: Client::builder(TokioExecutor::new()).build(connector.clone()),
             floor: Client::builder(TokioExecutor::new()).build(connector),
-            keys: keys.split(',').map(|k| (Sha256::digest(k.as_bytes()).into(), Arc::default())).collect(),
-            pool: (0..creds.max(1)).map(|i| HeaderValue::from_str(&format!("Bearer sk-up-{i}")).unwrap()).collect(),
+            keys: keys
+                .split(',')
+                .map(|k| (Sha256::digest(k.as_bytes()).into(), Arc::default()))
+                .collect(),
+            pool: (0..creds.max(1))
+                .map(|i| HeaderValue::from_str(&format!("Bearer sk-up-{i}")).unwrap())
+                .collect(),
             next: AtomicUsize::new(0),
         });
         serve(st, listen, mode).await

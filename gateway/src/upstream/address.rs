@@ -99,15 +99,12 @@ impl AddressKind {
 
 /// The IPv4 address inside a mapped, compatible, NAT64 or 6to4 address.
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, high, low] = v6.segments();
-    let v4 = |high: u16, low: u16| {
-        let ([w, x], [y, z]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(w, x, y, z)
-    };
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(v4(high, low)),
-        (0, 0, 0, 0, 0, 0) if high != 0 => Some(v4(high, low)),
-        (0x2002, ..) => Some(v4(b, c)),
+    let bytes = v6.octets();
+    let at = |start: usize| Ipv4Addr::from(std::array::from_fn(|n| bytes[start + n]));
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(at(12)),
+        [0, 0, 0, 0, 0, 0, high, _] if high != 0 => Some(at(12)),
+        [0x2002, ..] => Some(at(2)),
         _ => None,
     }
 }

@@ -259,6 +259,9 @@ impl Exchange {
     fn take_note(&mut self, read: &Read) -> bool {
         match read {
             Read::Some { surplus, full } => {
+                if self.framing == Framing::Length(0) {
+                    self.framing = Framing::Done;
+                }
                 self.keep_alive &= !surplus;
                 *full || self.io.as_ref().is_some_and(|io| !io.short_read_is_all())
             }

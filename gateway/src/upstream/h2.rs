@@ -173,6 +173,9 @@ fn went_away(error: &hyper::Error) -> bool {
                 || error.is_go_away()
                 || error.reason() == Some(::h2::Reason::REFUSED_STREAM);
         }
+        if error.is::<std::io::Error>() {
+            return true;
+        }
         source = error.source();
     }
     error.is_canceled() || error.is_closed()
