@@ -164,11 +164,11 @@ async fn a_model_that_the_upstream_lacks_falls_back_only_where_asked() {
         .route("s", &["s"], targets())
         .spec("fallbackOn", json!(["ModelNotFound"]));
     let gateway = Gateway::start(fixture).await;
+    let answer = gateway.client().chat("r").await;
+    assert_eq!(answer.status, 404, "{}", answer.text());
     let answer = gateway.client().chat("s").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(upstream.last().credential(), "b");
-    let answer = gateway.client().chat("r").await;
-    assert_eq!(answer.status, 404, "{}", answer.text());
 }
 
 #[tokio::test]
