@@ -105,13 +105,13 @@ async fn retries_stop_when_their_budget_is_spent() {
             "Provider",
             "p",
             "/spec/breaker",
-            json!({ "consecutiveFailures": 100_000 }),
+            json!({ "consecutiveFailures": 1000 }),
         )
         .amend(
             "Provider",
             "q",
             "/spec/breaker",
-            json!({ "consecutiveFailures": 100_000 }),
+            json!({ "consecutiveFailures": 1000 }),
         );
     let gateway = Gateway::start(fixture).await;
     for _ in 0..60 {
