@@ -1,6 +1,12 @@
 //! A small HTTP client: one connection a request, nothing followed, nothing retried, nothing decoded.
 
-use std::{convert::Infallible, fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -17,6 +23,9 @@ use crate::{
 
 /// No answer of any test takes longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// No answer of any test has more bytes than this.
+const LARGEST: usize = 256 << 20;
 
 /// Calls one address, with one key or none.
 #[derive(Clone, Debug)]
@@ -370,8 +379,9 @@ impl Streaming {
         }
     }
 
-    /// Reads the rest, or tells how the connection broke.
+    /// Reads the rest, or tells how the connection broke. What never ends is an error too.
     pub async fn finish_or_error(mut self) -> Result<Answer, String> {
+        let deadline = Instant::now() + PATIENCE;
         let mut bytes = Vec::new();
         while let Some(piece) = self.piece_or_error().await {
             bytes.extend_from_slice(&piece.map_err(|error| {
@@ -379,9 +389,16 @@ impl Streaming {
                     "{} after {} bytes: {error}: {}",
                     self.status,
                     bytes.len(),
-                    String::from_utf8_lossy(&bytes)
+                    String::from_utf8_lossy(&bytes[..bytes.len().min(1000)])
                 )
             })?);
+            if bytes.len() > LARGEST || Instant::now() > deadline {
+                return Err(format!(
+                    "{} after {} bytes: there is no end to it",
+                    self.status,
+                    bytes.len()
+                ));
+            }
         }
         Ok(Answer {
             status: self.status,

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::{CLIENT_KEY, Client, Fixture, Metrics, eventually, tools::panic_with};
 
 /// How long a start may take on a busy machine.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(15);
 
 /// A running gateway. Dropping it ends the process; when the test failed, its log is printed.
 #[derive(Debug)]

