@@ -1,1 +1,4 @@
 //! The data plane.
+
+pub mod commands;
+pub mod source;

@@ -28,7 +28,10 @@ impl Version {
 
     pub(super) fn finish(self) -> String {
         let hash = self.0.finalize();
-        let half = hash.iter().take(16).fold(0u128, |half, byte| half << 8 | u128::from(*byte));
+        let half = hash
+            .iter()
+            .take(16)
+            .fold(0u128, |half, byte| half << 8 | u128::from(*byte));
         format!("{half:032x}")
     }
 }

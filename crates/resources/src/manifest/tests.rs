@@ -22,7 +22,10 @@ impl Surroundings for Fake {
     }
 
     fn file(&mut self, path: &str) -> Result<Vec<u8>, String> {
-        self.files.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+        self.files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| "no such file".to_owned())
     }
 }
 
@@ -52,7 +55,8 @@ fn verdicts(text: &str) -> Vec<String> {
 
 pub(crate) fn read(text: &str) -> (super::Gathered, Compiled) {
     let mut fake = Fake::default();
-    fake.variables.insert("SET".to_owned(), "from-the-environment".to_owned());
+    fake.variables
+        .insert("SET".to_owned(), "from-the-environment".to_owned());
     fake.files.insert("key.txt".to_owned(), b"from-a-file\n".to_vec());
     let gathered = gather(READER.read("test.yaml", text, &mut fake));
     let key = DigestKey::new(&Secret::new("installation"));
@@ -76,5 +80,10 @@ fn each_bad_object_is_told_what_is_wrong_and_where() {
         }
     }
     assert!(count >= 40, "the table has {count} cases");
-    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
