@@ -72,7 +72,15 @@ pub struct Parts {
 impl App {
     /// Starts with the state `desired`.
     pub fn new(parts: Parts, desired: &Desired) -> Arc<Self> {
-        let Parts { pool, upstreams, metrics, digests, settings, clock, drain } = parts;
+        let Parts {
+            pool,
+            upstreams,
+            metrics,
+            digests,
+            settings,
+            clock,
+            drain,
+        } = parts;
         let live = Live::new(desired, &upstreams, &metrics, settings.allow_anonymous);
         Arc::new(Self {
             live: ArcSwap::from_pointee(live),
@@ -96,7 +104,12 @@ impl App {
 
     /// Serves `desired` from now on; calls under way keep what they started with.
     pub fn apply(&self, desired: &Desired) {
-        let live = Live::new(desired, &self.upstreams, &self.metrics, self.settings.allow_anonymous);
+        let live = Live::new(
+            desired,
+            &self.upstreams,
+            &self.metrics,
+            self.settings.allow_anonymous,
+        );
         let before = self.live.swap(Arc::new(live));
         for (name, credential) in &desired.snapshot.credentials {
             let known = before.snapshot.credentials.get(name);

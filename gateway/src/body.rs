@@ -52,12 +52,20 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let this = self.get_mut();
         let piece = match &mut this.0 {
             Kind::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Kind::Whole(bytes) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Kind::Raw(raw) => return raw.as_mut().poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
+            Kind::Raw(raw) => {
+                return raw
+                    .as_mut()
+                    .poll_piece(cx)
+                    .map(|piece| piece.map(|piece| piece.map(Frame::data)));
+            }
             Kind::Stream(relay) => relay.as_mut().poll_piece(cx),
             Kind::Waiting(waiting) => waiting.as_mut().poll_piece(cx),
         };

@@ -55,7 +55,13 @@ impl Failure {
 
     /// The request cannot be understood or served as it is.
     pub(crate) fn invalid(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Fault::Caller, FailureKind::InvalidRequest, StatusCode::BAD_REQUEST, code, message)
+        Self::new(
+            Fault::Caller,
+            FailureKind::InvalidRequest,
+            StatusCode::BAD_REQUEST,
+            code,
+            message,
+        )
     }
 
     /// The caller's own mistake with another status than 400.
@@ -74,18 +80,42 @@ impl Failure {
     }
 
     /// The caller used up what it may use.
-    pub(crate) fn rate_limited(code: &'static str, message: impl Into<Cow<'static, str>>, after: Duration) -> Self {
-        Self::caller(FailureKind::RateLimit, StatusCode::TOO_MANY_REQUESTS, code, message).retry_after(after)
+    pub(crate) fn rate_limited(
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+        after: Duration,
+    ) -> Self {
+        Self::caller(
+            FailureKind::RateLimit,
+            StatusCode::TOO_MANY_REQUESTS,
+            code,
+            message,
+        )
+        .retry_after(after)
     }
 
     /// Every credential that could serve the call rests or is full.
-    pub(crate) fn exhausted(code: &'static str, message: impl Into<Cow<'static, str>>, after: Duration) -> Self {
-        Self::new(Fault::Credential, FailureKind::RateLimit, StatusCode::TOO_MANY_REQUESTS, code, message)
-            .retry_after(after)
+    pub(crate) fn exhausted(
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+        after: Duration,
+    ) -> Self {
+        Self::new(
+            Fault::Credential,
+            FailureKind::RateLimit,
+            StatusCode::TOO_MANY_REQUESTS,
+            code,
+            message,
+        )
+        .retry_after(after)
     }
 
     /// The upstream is at fault.
-    pub(crate) fn upstream(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn upstream(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         let kind = match status {
             StatusCode::GATEWAY_TIMEOUT => FailureKind::Timeout,
             StatusCode::SERVICE_UNAVAILABLE => FailureKind::Overloaded,
@@ -96,8 +126,14 @@ impl Failure {
 
     /// This gateway has more to do than it can.
     pub(crate) fn overloaded(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Fault::Gateway, FailureKind::Overloaded, StatusCode::SERVICE_UNAVAILABLE, code, message)
-            .retry_after(Duration::from_secs(1))
+        Self::new(
+            Fault::Gateway,
+            FailureKind::Overloaded,
+            StatusCode::SERVICE_UNAVAILABLE,
+            code,
+            message,
+        )
+        .retry_after(Duration::from_secs(1))
     }
 
     /// This gateway is broken; the detail is in its log.

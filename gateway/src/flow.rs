@@ -51,17 +51,25 @@ pub(crate) async fn serve(app: Arc<App>, request: Request<RequestBody>) -> Respo
 /// Serves a call to an upstream: the whole path, top to bottom.
 async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<ReplyBody>, Failure> {
     let live = app.live(); // one version for the whole call
-    let caller = authenticate(&app, &live, &inbound).inspect_err(|failure| Settlement::stranger(&app, failure))?;
+    let caller =
+        authenticate(&app, &live, &inbound).inspect_err(|failure| Settlement::stranger(&app, failure))?;
     let mut settlement = Settlement::new(&app, &inbound, &caller);
     let planned = async {
-        let slot = app.enter().ok_or_else(|| Failure::overloaded("too_many_requests_in_flight", OVERLOADED))?;
+        let slot = app
+            .enter()
+            .ok_or_else(|| Failure::overloaded("too_many_requests_in_flight", OVERLOADED))?;
         settlement.entered(slot);
         let call = peek(&app, inbound, path).await?;
         let plan = route(&app, &live, &caller, &call).await?;
         settlement.planned(&call, &plan);
         let (admission, first) = admit(&app.pool, &caller, &call, &plan).await?;
         settlement.admitted(admission);
-        Ok(Dispatch { app: app.clone(), call, plan, first: Some(first) })
+        Ok(Dispatch {
+            app: app.clone(),
+            call,
+            plan,
+            first: Some(first),
+        })
     };
     match planned.await {
         Ok(dispatch) => relay::answer(dispatch, settlement).await,

@@ -43,7 +43,12 @@ pub(crate) struct LiveClient {
 
 impl Live {
     /// Prepares `desired`. What cannot be prepared is left out and logged: one bad object affects itself alone.
-    pub(crate) fn new(desired: &Desired, upstreams: &Upstreams, metrics: &Metrics, allow_anonymous: bool) -> Self {
+    pub(crate) fn new(
+        desired: &Desired,
+        upstreams: &Upstreams,
+        metrics: &Metrics,
+        allow_anonymous: bool,
+    ) -> Self {
         let snapshot = desired.snapshot.clone();
         let mut providers = HashMap::new();
         for (name, provider) in &snapshot.providers {
@@ -56,11 +61,20 @@ impl Live {
         }
         let mut clients = HashMap::new();
         for client in snapshot.clients.values() {
-            let live = Arc::new(LiveClient { meters: metrics.client(&client.name), client: (**client).clone() });
+            let live = Arc::new(LiveClient {
+                meters: metrics.client(&client.name),
+                client: (**client).clone(),
+            });
             clients.extend(client.digests.iter().map(|digest| (*digest, live.clone())));
         }
         let anonymous = allow_anonymous.then(|| Arc::new(anonymous(metrics)));
-        Self { names: Names::new(&snapshot), snapshot, providers, clients, anonymous }
+        Self {
+            names: Names::new(&snapshot),
+            snapshot,
+            providers,
+            clients,
+            anonymous,
+        }
     }
 
     /// The caller that presents `key`.
@@ -74,8 +88,13 @@ impl Live {
     }
 
     /// A credential with its Provider, when both can be used.
-    pub(crate) fn credential(&self, name: &CredentialName) -> Option<(&Arc<LiveProvider>, &Arc<LiveCredential>)> {
-        let provider = self.providers.get(&self.snapshot.credentials.get(name)?.provider)?;
+    pub(crate) fn credential(
+        &self,
+        name: &CredentialName,
+    ) -> Option<(&Arc<LiveProvider>, &Arc<LiveCredential>)> {
+        let provider = self
+            .providers
+            .get(&self.snapshot.credentials.get(name)?.provider)?;
         Some((provider, provider.credential(name)?))
     }
 }

@@ -15,17 +15,21 @@ use dialect::Operation;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 use snapshot::{ClientName, CredentialName, Fault, ProviderName, RestReason};
 
-pub use collector::PoolCollector;
 pub(crate) use call::{CallMeters, ClientMeters, CredentialMeters, Outcome};
+pub use collector::PoolCollector;
 
 /// Seconds from half a millisecond, a cached answer, to ten minutes, the longest generations.
-const DURATION_BUCKETS: [f64; 14] =
-    [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 160.0, 320.0, 640.0];
+const DURATION_BUCKETS: [f64; 14] = [
+    0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 160.0, 320.0, 640.0,
+];
 /// Seconds between tokens: 1 ms on fast hardware to several seconds when an upstream queues.
-const TOKEN_BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5];
+const TOKEN_BUCKETS: [f64; 12] = [
+    0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5,
+];
 /// Seconds of our own time: tens of microseconds normally, more when waiting for a free credential.
-const OVERHEAD_BUCKETS: [f64; 12] =
-    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+const OVERHEAD_BUCKETS: [f64; 12] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0,
+];
 
 /// Route names in labels at most; later ones are counted as `other`.
 const ROUTES_MAX: usize = 200;
@@ -175,12 +179,23 @@ impl Metrics {
             provider: provider.cloned(),
             operation,
         };
-        if let Some(meters) = self.calls.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(meters) = self
+            .calls
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
             return meters.clone();
         }
-        let key = CallKey { route: self.bounded(route), ..key };
+        let key = CallKey {
+            route: self.bounded(route),
+            ..key
+        };
         let mut calls = self.calls.write().unwrap_or_else(PoisonError::into_inner);
-        calls.entry(key.clone()).or_insert_with(|| Arc::new(CallMeters::new(self, &key))).clone()
+        calls
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(CallMeters::new(self, &key)))
+            .clone()
     }
 
     /// `route`, or `other` when there are too many.
@@ -208,12 +223,16 @@ impl Metrics {
     /// Counts an attempt.
     pub(crate) fn attempt(&self, provider: &ProviderName, outcome: Outcome, fault: Option<Fault>) {
         let fault = fault.map_or("none", Fault::as_str);
-        self.attempts.with_label_values(&[provider.name(), outcome.as_str(), fault]).inc();
+        self.attempts
+            .with_label_values(&[provider.name(), outcome.as_str(), fault])
+            .inc();
     }
 
     /// Counts a rest that began.
     pub(crate) fn rest(&self, provider: &ProviderName, reason: RestReason) {
-        self.rests.with_label_values(&[provider.name(), reason.as_str()]).inc();
+        self.rests
+            .with_label_values(&[provider.name(), reason.as_str()])
+            .inc();
     }
 
     fn duration(vec: &HistogramVec, provider: &str, operation: &str) -> Histogram {

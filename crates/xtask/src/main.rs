@@ -29,3 +29,35 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    #[test]
+    fn the_gateway_contains_no_kubernetes_client() {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "tree",
+                "--offline",
+                "--package",
+                "roundhouse-gateway",
+                "--prefix",
+                "none",
+                "--edges",
+                "normal",
+            ])
+            .output()
+            .expect("cargo runs");
+        let tree = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            tree.contains("kube-core"),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            !tree.contains("kube-client"),
+            "the gateway must hold no Kubernetes client"
+        );
+    }
+}

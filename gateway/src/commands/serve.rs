@@ -83,7 +83,13 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let (_admin_control, admin_drain) = Drain::new();
     let admin_routes = routes(health.clone(), registry).merge(debug_routes(&app));
     let settings = ServerSettings::default();
-    let admin = server::serve(admin_listener, None, admin::handler(admin_routes), settings, admin_drain);
+    let admin = server::serve(
+        admin_listener,
+        None,
+        admin::handler(admin_routes),
+        settings,
+        admin_drain,
+    );
     let handler = {
         let app = app.clone();
         move |request: Request<RequestBody>, _: Peer| app.clone().handle(request)
@@ -93,7 +99,11 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     health.ready();
     tracing::info!(listener = "client", address = %clients_at, tls = tls.is_some(), "listening");
     tracing::info!(listener = "admin", address = %admin_at, "listening");
-    let drains = DrainSettings { min: arguments.drain_min, max: arguments.drain_max, grace: GRACE };
+    let drains = DrainSettings {
+        min: arguments.drain_min,
+        max: arguments.drain_max,
+        grace: GRACE,
+    };
     let serving = lifecycle::run(clients, control, drains, &health, signals, async || ());
     tokio::select! {
         end = serving => Ok(end),

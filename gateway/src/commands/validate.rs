@@ -80,10 +80,14 @@ fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         line(std::array::from_fn(|column| row[column].as_str()))?;
     }
     let bad = report.entries.iter().filter(|entry| !entry.is_good()).count();
-    match (report.entries.len(), bad) {
-        (0, _) => writeln!(out, "\nno objects found"),
-        (all, 0) => writeln!(out, "\n{all} objects, all good"),
-        (all, bad) => writeln!(out, "\n{all} objects, {bad} not usable"),
+    let objects = match report.entries.len() {
+        0 => return writeln!(out, "\nno objects found"),
+        1 => "1 object".to_owned(),
+        many => format!("{many} objects"),
+    };
+    match bad {
+        0 => writeln!(out, "\n{objects}, all good"),
+        bad => writeln!(out, "\n{objects}, {bad} not usable"),
     }
 }
 

@@ -16,7 +16,11 @@ pub(super) async fn admit(
 ) -> Result<(Admission, Result<Lease, NoneUsable>), Failure> {
     let client = &caller.client;
     let model = call.model.as_deref().unwrap_or("");
-    let admit = Admit { client: &client.name, limits: &client.limits, model };
+    let admit = Admit {
+        client: &client.name,
+        limits: &client.limits,
+        model,
+    };
     // A plan is never empty; without a first hop there would be nothing to admit for.
     let first = plan.hops.first().ok_or_else(Failure::internal)?;
     pool.enter(admit, first.pick(&[])).await.map_err(denied)
@@ -24,9 +28,18 @@ pub(super) async fn admit(
 
 fn denied(Denied { limit, retry_after }: Denied) -> Failure {
     let (code, message) = match limit {
-        Limit::Concurrency => ("concurrency_limit_exceeded", "this key has as many calls under way as it may"),
-        Limit::RequestsPerMinute => ("rate_limit_exceeded", "this key has made as many requests in a minute as it may"),
-        Limit::TokensPerMinute => ("rate_limit_exceeded", "this key has used as many tokens in a minute as it may"),
+        Limit::Concurrency => (
+            "concurrency_limit_exceeded",
+            "this key has as many calls under way as it may",
+        ),
+        Limit::RequestsPerMinute => (
+            "rate_limit_exceeded",
+            "this key has made as many requests in a minute as it may",
+        ),
+        Limit::TokensPerMinute => (
+            "rate_limit_exceeded",
+            "this key has used as many tokens in a minute as it may",
+        ),
     };
     Failure::rate_limited(code, message, retry_after.max(Duration::from_secs(1)))
 }

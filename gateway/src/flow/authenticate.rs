@@ -21,8 +21,14 @@ pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<
         .find_map(|key| live.client(&app.digests, key.as_ref()))
         .or_else(|| live.anonymous());
     let Some(caller) = known else {
-        let any = presented(&inbound.headers, inbound.query.as_deref()).next().is_some();
-        return Err(if any { refused("this key is not known") } else { refused(NO_KEY) });
+        let any = presented(&inbound.headers, inbound.query.as_deref())
+            .next()
+            .is_some();
+        return Err(if any {
+            refused("this key is not known")
+        } else {
+            refused(NO_KEY)
+        });
     };
     if caller.client.expires_at.is_some_and(|end| end <= app.clock.now()) {
         return Err(refused("this key has expired"));
@@ -33,20 +39,37 @@ pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<
 const NO_KEY: &str = "no key was sent; send it as `Authorization: Bearer KEY` or `x-api-key: KEY`";
 
 fn refused(message: &'static str) -> Failure {
-    Failure::caller(FailureKind::Authentication, StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+    Failure::caller(
+        FailureKind::Authentication,
+        StatusCode::UNAUTHORIZED,
+        "invalid_api_key",
+        message,
+    )
 }
 
 /// Headers that carry a bare key.
 pub(super) const KEY_HEADERS: [&str; 3] = ["x-api-key", "api-key", "x-goog-api-key"];
 
 /// All keys that a request presents.
-fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> impl Iterator<Item = std::borrow::Cow<'a, [u8]>> {
-    let bearer = headers.get_all(header::AUTHORIZATION).into_iter().filter_map(|value| {
-        let (scheme, key) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
-    });
-    let bare = KEY_HEADERS.into_iter().flat_map(|name| headers.get_all(name)).map(|value| value.as_bytes());
-    let queried = query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.strip_prefix("key="));
+fn presented<'a>(
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+) -> impl Iterator<Item = std::borrow::Cow<'a, [u8]>> {
+    let bearer = headers
+        .get_all(header::AUTHORIZATION)
+        .into_iter()
+        .filter_map(|value| {
+            let (scheme, key) = value.as_bytes().split_at_checked(7)?;
+            scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+        });
+    let bare = KEY_HEADERS
+        .into_iter()
+        .flat_map(|name| headers.get_all(name))
+        .map(|value| value.as_bytes());
+    let queried = query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter_map(|pair| pair.strip_prefix("key="));
     bearer
         .chain(bare)
         .filter(|key| !key.is_empty())
@@ -65,7 +88,11 @@ mod tests {
             (&[("authorization", "Bearer a")], None, &["a"]),
             (&[("authorization", "bearer  a ")], None, &["a"]),
             (&[("authorization", "Basic a")], None, &[]),
-            (&[("x-api-key", "b"), ("authorization", "Bearer a")], None, &["a", "b"]),
+            (
+                &[("x-api-key", "b"), ("authorization", "Bearer a")],
+                None,
+                &["a", "b"],
+            ),
             (&[("api-key", "c"), ("x-goog-api-key", "d")], None, &["c", "d"]),
             (&[], Some("alt=sse&key=e%2Df"), &["e-f"]),
         ];
@@ -74,8 +101,9 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
                 .collect();
-            let keys: Vec<_> =
-                presented(&headers, query).map(|key| String::from_utf8_lossy(&key).into_owned()).collect();
+            let keys: Vec<_> = presented(&headers, query)
+                .map(|key| String::from_utf8_lossy(&key).into_owned())
+                .collect();
             assert_eq!(keys, expected, "{given:?} {query:?}");
         }
     }

@@ -13,12 +13,19 @@ pub(crate) struct BodyMemory {
 
 impl BodyMemory {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { used: Arc::default(), limit }
+        Self {
+            used: Arc::default(),
+            limit,
+        }
     }
 
     /// Starts to hold a body, with nothing yet.
     pub(super) fn hold(&self) -> Held {
-        Held { used: self.used.clone(), limit: self.limit, bytes: 0 }
+        Held {
+            used: self.used.clone(),
+            limit: self.limit,
+            bytes: 0,
+        }
     }
 }
 
@@ -37,7 +44,11 @@ impl Held {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), NoMemory> {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
-        if before.saturating_add(bytes) > self.limit { Err(NoMemory) } else { Ok(()) }
+        if before.saturating_add(bytes) > self.limit {
+            Err(NoMemory)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -56,7 +67,10 @@ mod tests {
         let memory = BodyMemory::new(100);
         let mut first = memory.hold();
         assert!(first.grow(60).is_ok());
-        assert!(memory.hold().grow(60).is_err(), "two bodies together are over the bound");
+        assert!(
+            memory.hold().grow(60).is_err(),
+            "two bodies together are over the bound"
+        );
         assert!(memory.hold().grow(40).is_ok(), "what was refused is given back");
         drop(first);
         assert!(memory.hold().grow(100).is_ok(), "what was held is given back");

@@ -52,7 +52,10 @@ impl Budgets {
             None => routes.entry(route.clone()).or_default(),
         };
         if counts.window != window {
-            *counts = Counts { window, ..Counts::default() };
+            *counts = Counts {
+                window,
+                ..Counts::default()
+            };
         }
         act(counts)
     }

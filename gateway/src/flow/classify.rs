@@ -22,11 +22,21 @@ use crate::{app::App, live::LiveCredential, upstream::UpstreamBody};
 /// An answer that is worth delivering.
 pub(crate) enum Answer {
     /// JSON, whole.
-    Whole { status: StatusCode, headers: HeaderMap, body: Bytes, usage: Option<Usage>, object_ids: Vec<String> },
+    Whole {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+        usage: Option<Usage>,
+        object_ids: Vec<String>,
+    },
     /// A stream of events.
     Stream { headers: HeaderMap, opened: Opened },
     /// Bytes that are only passed on.
-    Raw { status: StatusCode, headers: HeaderMap, body: UpstreamBody },
+    Raw {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: UpstreamBody,
+    },
 }
 
 /// Longest answer that is collected.
@@ -53,7 +63,11 @@ pub(super) async fn classify(
     reply: Reply,
     reading: &Reading,
 ) -> Result<Answer, Setback> {
-    let Reply { status, headers, body } = reply;
+    let Reply {
+        status,
+        headers,
+        body,
+    } = reply;
     if !status.is_success() {
         // An error whose body does not come is still that error.
         let limit = Instant::now() + hop.provider.provider.timeouts.idle;
@@ -82,9 +96,19 @@ pub(super) async fn classify(
             if let Some(refusal) = answer.failure {
                 return Err(refused(&hop.provider, credential, &refusal, &body));
             }
-            Ok(Answer::Whole { status, headers, body, usage: answer.usage, object_ids: answer.object_ids })
+            Ok(Answer::Whole {
+                status,
+                headers,
+                body,
+                usage: answer.usage,
+                object_ids: answer.object_ids,
+            })
         }
-        Shape::Bytes => Ok(Answer::Raw { status, headers, body }),
+        Shape::Bytes => Ok(Answer::Raw {
+            status,
+            headers,
+            body,
+        }),
     }
 }
 
@@ -96,8 +120,14 @@ enum Shape {
 }
 
 fn shape(call: &Call, headers: &HeaderMap) -> Shape {
-    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let is = |prefix: &[u8]| content_type.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .map_or(&b""[..], |value| value.as_bytes());
+    let is = |prefix: &[u8]| {
+        content_type
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
     if is(b"text/event-stream") {
         Shape::Events
     } else if !matches!(call.operation, Operation::Passthrough(_)) {

@@ -116,9 +116,18 @@ impl Dispatch {
             match self.attempt(index, &credential, trail).await {
                 Ok(answer) => {
                     self.believe(trail);
-                    self.app.metrics.attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
+                    self.app
+                        .metrics
+                        .attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
                     let (attempts, waited) = (trail.attempts, trail.waited);
-                    return Ok(Some(Delivery { answer, lease, provider, credential, attempts, waited }));
+                    return Ok(Some(Delivery {
+                        answer,
+                        lease,
+                        provider,
+                        credential,
+                        attempts,
+                        waited,
+                    }));
                 }
                 Err(setback) => match self.after(index, lease, setback, trail) {
                     Next::Credential => {}
@@ -131,7 +140,8 @@ impl Dispatch {
 
     fn current(&self, name: &CredentialName) -> Option<(Arc<LiveProvider>, Arc<LiveCredential>)> {
         let live = self.app.live();
-        live.credential(name).map(|(provider, credential)| (provider.clone(), credential.clone()))
+        live.credential(name)
+            .map(|(provider, credential)| (provider.clone(), credential.clone()))
     }
 
     async fn attempt(
@@ -156,14 +166,25 @@ impl Dispatch {
         };
         let answer = answer.await;
         trail.waited += began.elapsed();
-        answer.map_err(|setback| if outbound.once { Setback { reason: None, ..setback } } else { setback })
+        answer.map_err(|setback| {
+            if outbound.once {
+                Setback {
+                    reason: None,
+                    ..setback
+                }
+            } else {
+                setback
+            }
+        })
     }
 
     /// Settles a failed attempt and decides where to go.
     fn after(&self, index: usize, lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
         let hop = &self.plan.hops[index];
         let provider = &hop.provider.provider.name;
-        self.app.metrics.attempt(provider, metrics::Outcome::Failed, Some(setback.fault));
+        self.app
+            .metrics
+            .attempt(provider, metrics::Outcome::Failed, Some(setback.fault));
         trail.tried.push(lease.credential().clone());
         let replayable = !matches!(self.call.payload, super::peek::Payload::Form(_));
         match setback.fault {
@@ -191,12 +212,20 @@ impl Dispatch {
                 let retry = self.plan.served.retry;
                 let another = replayable
                     && trail.failures < retry.attempts
-                    && self.app.budgets.retry(&self.plan.served.label, retry.budget_percent, self.app.clock.now());
+                    && self.app.budgets.retry(
+                        &self.plan.served.label,
+                        retry.budget_percent,
+                        self.app.clock.now(),
+                    );
                 if !another {
                     return Next::End(setback.failure);
                 }
                 trail.last = Some(setback);
-                if index + 1 < self.plan.hops.len() { Next::Hop } else { Next::Credential }
+                if index + 1 < self.plan.hops.len() {
+                    Next::Hop
+                } else {
+                    Next::Credential
+                }
             }
         }
     }
@@ -235,7 +264,12 @@ impl Dispatch {
                 credential = %lease.credential(), reason = rest.reason.as_str(), "credential rests"
             );
         }
-        lease.settle(Settled { rest: setback.rest, ..Settled::new(Outcome::CredentialFault) }).blame()
+        lease
+            .settle(Settled {
+                rest: setback.rest,
+                ..Settled::new(Outcome::CredentialFault)
+            })
+            .blame()
     }
 
     /// The caller's own fault ends the call, unless the route lists it as a reason to move on.
@@ -276,7 +310,9 @@ impl Dispatch {
                         first = earlier(first, soonest(&none));
                     }
                 }
-                setback.failure.retry_after(first.map_or(Duration::from_secs(1), |first| first.since(now)))
+                setback
+                    .failure
+                    .retry_after(first.map_or(Duration::from_secs(1), |first| first.since(now)))
             }
             (_, Some(none)) => none_usable(&none, trail.soonest, now),
             (None, None) => Failure::internal(),

@@ -35,8 +35,12 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
         Payload::Empty => (RequestBody::Empty, false),
         Payload::Json { body, peeked, .. } => {
             let written = peeked.model.as_ref().map(|model| model.value.as_str());
-            let rename = !hop.model.is_empty() && written != Some(&*hop.model) && !in_path(hop, call.operation);
-            let edits = Edits { model: rename.then_some(&*hop.model), ask_usage: hide_usage };
+            let rename =
+                !hop.model.is_empty() && written != Some(&*hop.model) && !in_path(hop, call.operation);
+            let edits = Edits {
+                model: rename.then_some(&*hop.model),
+                ask_usage: hide_usage,
+            };
             (RequestBody::Whole(peeked.splice(body, &edits)), false)
         }
         Payload::Form(form) => {
@@ -47,23 +51,44 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
     let mut request = Request::new(body);
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = path_and_query(call, hop).parse().map_err(|_| {
-        Failure::invalid("invalid_path", "the path or model name cannot be sent to the upstream")
+        Failure::invalid(
+            "invalid_path",
+            "the path or model name cannot be sent to the upstream",
+        )
     })?;
     *request.headers_mut() = headers;
-    Ok(Outbound { request, hide_usage, once })
+    Ok(Outbound {
+        request,
+        hide_usage,
+        once,
+    })
 }
 
 /// Whether the upstream must be asked for a stream's usage because the caller did not.
 fn asks_for_usage(call: &Call, hop: &Hop) -> bool {
-    let knows = hop.provider.provider.azure.as_ref().is_none_or(azure_reports_usage);
-    let Payload::Json { peeked, .. } = &call.payload else { return false };
-    let streams = matches!(call.operation, Operation::Generate(Api::ChatCompletions | Api::Completions));
+    let knows = hop
+        .provider
+        .provider
+        .azure
+        .as_ref()
+        .is_none_or(azure_reports_usage);
+    let Payload::Json { peeked, .. } = &call.payload else {
+        return false;
+    };
+    let streams = matches!(
+        call.operation,
+        Operation::Generate(Api::ChatCompletions | Api::Completions)
+    );
     streams && call.stream && !peeked.wants_usage && knows
 }
 
 /// Azure's dated API refuses `stream_options` before version 2024-09-01-preview.
 fn azure_reports_usage(azure: &Azure) -> bool {
-    azure.style == AzureStyle::V1 || azure.api_version.as_deref().is_none_or(|version| version >= "2024-09-01")
+    azure.style == AzureStyle::V1
+        || azure
+            .api_version
+            .as_deref()
+            .is_none_or(|version| version >= "2024-09-01")
 }
 
 /// Whether the model's name is part of the upstream's path instead of the body.
@@ -83,7 +108,11 @@ fn deployed(operation: Operation) -> bool {
 }
 
 /// What may stand unescaped in one segment of a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The path below the host, with the query.
 fn path_and_query(call: &Call, hop: &Hop) -> String {
@@ -97,9 +126,17 @@ fn path_and_query(call: &Call, hop: &Hop) -> String {
         path.push_str("/v1");
     }
     path.push_str(&call.path.suffix);
-    let version = provider.azure.as_ref().and_then(|azure| azure.api_version.as_deref());
+    let version = provider
+        .azure
+        .as_ref()
+        .and_then(|azure| azure.api_version.as_deref());
     let own = version.map(|version| format!("api-version={}", utf8_percent_encode(version, SEGMENT)));
-    let given = call.query.iter().flat_map(|query| query.split('&')).filter(|pair| passes(pair)).map(str::to_owned);
+    let given = call
+        .query
+        .iter()
+        .flat_map(|query| query.split('&'))
+        .filter(|pair| passes(pair))
+        .map(str::to_owned);
     for (index, pair) in given.chain(own).enumerate() {
         path.push(if index == 0 { '?' } else { '&' });
         path.push_str(&pair);
@@ -128,7 +165,9 @@ fn headers(call: &Call, hop: &Hop, credential: &LiveCredential) -> HeaderMap {
         }
     }
     if dialect == Dialect::Anthropic {
-        headers.entry(HeaderName::from_static("anthropic-version")).or_insert(ANTHROPIC_VERSION);
+        headers
+            .entry(HeaderName::from_static("anthropic-version"))
+            .or_insert(ANTHROPIC_VERSION);
     }
     for (name, value) in &hop.provider.headers {
         headers.insert(name.clone(), value.clone());
@@ -141,7 +180,12 @@ fn headers(call: &Call, hop: &Hop, credential: &LiveCredential) -> HeaderMap {
 
 /// A form with the model's name of this upstream in it.
 fn send_form(form: Form, model: &str, headers: &mut HeaderMap) -> RequestBody {
-    let Form { head, model: range, rest, length } = form;
+    let Form {
+        head,
+        model: range,
+        rest,
+        length,
+    } = form;
     let (head, length) = match range {
         Some(range) if !model.is_empty() && head.get(range.clone()) != Some(model.as_bytes()) => {
             let renamed = [&head[..range.start], model.as_bytes(), &head[range.end..]].concat();

@@ -28,7 +28,9 @@ pub(super) fn ingress(request: Request<RequestBody>) -> (Inbound, Result<Asked, 
     let (parts, body) = request.into_parts();
     let upgrade = parts.headers.contains_key(header::UPGRADE);
     let (mut dialect, asked) = paths::resolve(&parts.method, parts.uri.path(), upgrade);
-    if matches!(asked, Ok(Asked::Models { .. } | Asked::Model { .. })) && parts.headers.contains_key(ANTHROPIC_VERSION) {
+    if matches!(asked, Ok(Asked::Models { .. } | Asked::Model { .. }))
+        && parts.headers.contains_key(ANTHROPIC_VERSION)
+    {
         dialect = Dialect::Anthropic;
     }
     let asked = asked
@@ -83,9 +85,15 @@ fn plain_encoding(headers: &HeaderMap) -> Result<(), Failure> {
 
 /// The caller's id when it is harmless, else a new one.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok()).filter(|id| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-    });
+    let given = headers
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| {
+            (1..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        });
     match given {
         Some(id) => id.into(),
         None => format!("req_{:032x}", rand::random::<u128>()).into(),

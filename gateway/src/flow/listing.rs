@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// Answers what needs no upstream.
-pub(super) fn answer(app: &Arc<App>, inbound: &Inbound, asked: &Asked) -> Result<Response<ReplyBody>, Failure> {
+pub(super) fn answer(
+    app: &Arc<App>,
+    inbound: &Inbound,
+    asked: &Asked,
+) -> Result<Response<ReplyBody>, Failure> {
     match asked {
         Asked::Hello => Ok(Response::new(ReplyBody::whole(Bytes::new()))),
         Asked::Health => Ok(json(Bytes::from_static(br#"{"status":"ok"}"#))),
@@ -27,11 +31,17 @@ pub(super) fn answer(app: &Arc<App>, inbound: &Inbound, asked: &Asked) -> Result
     }
 }
 
-const ABOUT: &str = concat!(r#"{"service":"roundhouse","version":""#, env!("CARGO_PKG_VERSION"), r#"","api":"/v1"}"#);
+const ABOUT: &str = concat!(
+    r#"{"service":"roundhouse","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"","api":"/v1"}"#
+);
 
 fn json(body: Bytes) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -72,14 +82,23 @@ fn models(
 }
 
 /// The models that a caller may use, by name.
-fn list(live: &Live, caller: &LiveClient, pinned: Option<&str>) -> Result<BTreeMap<Arc<str>, Listed>, Failure> {
+fn list(
+    live: &Live,
+    caller: &LiveClient,
+    pinned: Option<&str>,
+) -> Result<BTreeMap<Arc<str>, Listed>, Failure> {
     let namespace = caller.client.name.namespace();
     let pinned = match pinned {
         None => None,
         Some(name) => match live.names.provider(namespace, name) {
             Some(provider) => Some(provider),
             None if name == "openai" => None,
-            None => return Err(Failure::not_found("unknown_provider", "there is no provider of this name")),
+            None => {
+                return Err(Failure::not_found(
+                    "unknown_provider",
+                    "there is no provider of this name",
+                ));
+            }
         },
     };
     let allowed = |name: &str| {
@@ -91,16 +110,30 @@ fn list(live: &Live, caller: &LiveClient, pinned: Option<&str>) -> Result<BTreeM
         for model in provider.models.iter().filter(|model| allowed(&model.name)) {
             let owner: Arc<str> = provider.name.name().into();
             let (max_input_tokens, max_output_tokens) = (model.max_input_tokens, model.max_output_tokens);
-            listed.insert(model.name.clone(), Listed { owner, max_input_tokens, max_output_tokens });
+            listed.insert(
+                model.name.clone(),
+                Listed {
+                    owner,
+                    max_input_tokens,
+                    max_output_tokens,
+                },
+            );
         }
         return Ok(listed);
     }
-    for (name, served) in live.names.list(namespace).into_iter().filter(|(name, _)| allowed(name)) {
+    for (name, served) in live
+        .names
+        .list(namespace)
+        .into_iter()
+        .filter(|(name, _)| allowed(name))
+    {
         let model = served.targets.first().and_then(|target| {
             let provider = live.snapshot.providers.get(&target.provider)?;
             let upstream = target.model.as_deref().unwrap_or(&name);
             let model = provider.models.iter().find(|model| {
-                *model.name == *name || *model.name == *upstream || model.upstream_name.as_deref() == Some(upstream)
+                *model.name == *name
+                    || *model.name == *upstream
+                    || model.upstream_name.as_deref() == Some(upstream)
             });
             Some((provider.name.name(), model))
         });

@@ -70,7 +70,11 @@ pub(crate) fn resolve(method: &Method, path: &str, upgrade: bool) -> (Dialect, R
         [provider, "v1", rest @ ..] => (Some(decode(provider)), None, rest),
         _ => return (Dialect::OpenAi, Err(Astray::NotFound)),
     };
-    let dialect = if rest.first() == Some(&"messages") { Dialect::Anthropic } else { Dialect::OpenAi };
+    let dialect = if rest.first() == Some(&"messages") {
+        Dialect::Anthropic
+    } else {
+        Dialect::OpenAi
+    };
     (dialect, below(method, provider, model, rest, upgrade))
 }
 
@@ -86,7 +90,10 @@ fn below(
         return match (*method == Method::GET || *method == Method::HEAD, id) {
             (false, _) => Err(Astray::Method("GET")),
             (true, [] | [""]) => Ok(Asked::Models { provider }),
-            (true, id) => Ok(Asked::Model { provider, id: decode(&id.join("/")) }),
+            (true, id) => Ok(Asked::Model {
+                provider,
+                id: decode(&id.join("/")),
+            }),
         };
     }
     if let ["responses"] = rest {
@@ -101,7 +108,13 @@ fn below(
     if !methods.split(", ").any(|allowed| allowed == method.as_str()) {
         return Err(Astray::Method(methods));
     }
-    Ok(Asked::Call(Path { operation, provider, model, suffix: format!("/{}", rest.join("/")), object }))
+    Ok(Asked::Call(Path {
+        operation,
+        provider,
+        model,
+        suffix: format!("/{}", rest.join("/")),
+        object,
+    }))
 }
 
 /// The operation of a path below `/v1`, the methods that it takes, and the stored object that it names.
@@ -157,7 +170,9 @@ fn is_bare(first: &str) -> bool {
 }
 
 fn decode(segment: &str) -> String {
-    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(segment)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -167,7 +182,13 @@ mod tests {
     use http::Method;
 
     fn call(operation: Operation, suffix: &str) -> Path {
-        Path { operation, provider: None, model: None, suffix: suffix.into(), object: None }
+        Path {
+            operation,
+            provider: None,
+            model: None,
+            suffix: suffix.into(),
+            object: None,
+        }
     }
 
     #[test]
@@ -178,11 +199,17 @@ mod tests {
             ("/chat/completions", call(chat, "/chat/completions")),
             (
                 "/groq/v1/chat/completions",
-                Path { provider: Some("groq".into()), ..call(chat, "/chat/completions") },
+                Path {
+                    provider: Some("groq".into()),
+                    ..call(chat, "/chat/completions")
+                },
             ),
             (
                 "/openai/deployments/gpt%2D4/chat/completions",
-                Path { model: Some("gpt-4".into()), ..call(chat, "/chat/completions") },
+                Path {
+                    model: Some("gpt-4".into()),
+                    ..call(chat, "/chat/completions")
+                },
             ),
             (
                 "/openai/v1/embeddings",
@@ -191,7 +218,10 @@ mod tests {
                     ..call(Operation::Generate(Api::Embeddings), "/embeddings")
                 },
             ),
-            ("/v1/messages", call(Operation::Generate(Api::Messages), "/messages")),
+            (
+                "/v1/messages",
+                call(Operation::Generate(Api::Messages), "/messages"),
+            ),
             (
                 "/v1/responses/resp_1/cancel",
                 Path {
@@ -203,7 +233,10 @@ mod tests {
                 "/v1/vector_stores/vs_1/files",
                 Path {
                     object: Some("vs_1".into()),
-                    ..call(Operation::Passthrough(Passthrough::VectorStores), "/vector_stores/vs_1/files")
+                    ..call(
+                        Operation::Passthrough(Passthrough::VectorStores),
+                        "/vector_stores/vs_1/files",
+                    )
                 },
             ),
         ];
@@ -223,14 +256,28 @@ mod tests {
             (Method::GET, "/v1/responses", true, Astray::WebSocket),
         ];
         for (method, path, upgrade, expected) in cases {
-            assert_eq!(resolve(&method, path, upgrade).1, Err(expected), "{method} {path}");
+            assert_eq!(
+                resolve(&method, path, upgrade).1,
+                Err(expected),
+                "{method} {path}"
+            );
         }
-        assert_eq!(resolve(&Method::GET, "/v1/messages", false).0, Dialect::Anthropic, "errors speak the route's dialect");
+        assert_eq!(
+            resolve(&Method::GET, "/v1/messages", false).0,
+            Dialect::Anthropic,
+            "errors speak the route's dialect"
+        );
     }
 
     #[test]
     fn model_names_keep_their_slashes() {
         let (_, asked) = resolve(&Method::GET, "/v1/models/meta%2Fllama/x", false);
-        assert_eq!(asked, Ok(Asked::Model { provider: None, id: "meta/llama/x".into() }));
+        assert_eq!(
+            asked,
+            Ok(Asked::Model {
+                provider: None,
+                id: "meta/llama/x".into()
+            })
+        );
     }
 }

@@ -41,7 +41,11 @@ pub(crate) enum Payload {
     /// Nothing.
     Empty,
     /// JSON, whole.
-    Json { body: Bytes, peeked: Peeked, _memory: Held },
+    Json {
+        body: Bytes,
+        peeked: Peeked,
+        _memory: Held,
+    },
     /// A form that streams through: can be sent once.
     Form(Option<Form>),
 }
@@ -58,7 +62,16 @@ pub(crate) struct Form {
 
 /// Reads what routing needs.
 pub(super) async fn peek(app: &App, inbound: Inbound, path: Path) -> Result<Call, Failure> {
-    let Inbound { dialect, request_id, method, query, headers, body, arrived, .. } = inbound;
+    let Inbound {
+        dialect,
+        request_id,
+        method,
+        query,
+        headers,
+        body,
+        arrived,
+        ..
+    } = inbound;
     let mut call = Call {
         dialect,
         operation: path.operation,
@@ -73,7 +86,11 @@ pub(super) async fn peek(app: &App, inbound: Inbound, path: Path) -> Result<Call
         headers,
         arrived,
     };
-    let content_type = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type = call
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     if let (true, Some(boundary)) = (takes_forms(call.operation), multipart::boundary(content_type)) {
         let (form, model) = form(body, declared_length(&call.headers)?, &boundary, call.operation).await?;
         call.model = call.model.or(model.map(Arc::from));
@@ -84,10 +101,16 @@ pub(super) async fn peek(app: &App, inbound: Inbound, path: Path) -> Result<Call
             return Ok(call);
         }
         let peeked = dialect::peek(call.operation, &body).map_err(|error| malformed(&error))?;
-        call.model = call.model.or_else(|| peeked.model.as_ref().map(|model| model.value.as_str().into()));
+        call.model = call
+            .model
+            .or_else(|| peeked.model.as_ref().map(|model| model.value.as_str().into()));
         call.stream = peeked.stream;
         call.object_ids.extend(peeked.object_ids.iter().cloned());
-        call.payload = Payload::Json { body, peeked, _memory: memory };
+        call.payload = Payload::Json {
+            body,
+            peeked,
+            _memory: memory,
+        };
     }
     Ok(call)
 }
@@ -115,13 +138,19 @@ fn needs_body(method: &Method, operation: Operation) -> bool {
 
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0")
 }
 
 fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
-    let Some(length) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let Some(length) = headers.get(header::CONTENT_LENGTH) else {
+        return Ok(None);
+    };
     let length = length.to_str().ok().and_then(|length| length.parse().ok());
-    length.map(Some).ok_or_else(|| Failure::invalid("invalid_content_length", "content-length is not a number"))
+    length
+        .map(Some)
+        .ok_or_else(|| Failure::invalid("invalid_content_length", "content-length is not a number"))
 }
 
 fn too_large(limit: u64) -> Failure {
@@ -141,7 +170,10 @@ fn broken_body() -> Failure {
 async fn collect(app: &App, mut body: RequestBody, length: Option<u64>) -> Result<(Bytes, Held), Failure> {
     let mut memory = app.body_memory.hold();
     let full = |_| {
-        Failure::overloaded("body_memory_exhausted", "the gateway holds as many request bodies as it may; try again")
+        Failure::overloaded(
+            "body_memory_exhausted",
+            "the gateway holds as many request bodies as it may; try again",
+        )
     };
     if length.is_some_and(|length| length > JSON_MAX) {
         return Err(too_large(JSON_MAX));
@@ -152,7 +184,9 @@ async fn collect(app: &App, mut body: RequestBody, length: Option<u64>) -> Resul
     let mut whole: Option<Bytes> = None;
     let mut pieces = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(|_| broken_body())?.into_data() else { continue };
+        let Ok(piece) = frame.map_err(|_| broken_body())?.into_data() else {
+            continue;
+        };
         let arrived = pieces.len() + whole.as_ref().map_or(0, Bytes::len) + piece.len();
         if arrived as u64 > JSON_MAX {
             return Err(too_large(JSON_MAX));
@@ -184,7 +218,10 @@ async fn form(
     if length.is_some_and(|length| length > MULTIPART_MAX) {
         return Err(too_large(MULTIPART_MAX));
     }
-    let wants_model = matches!(operation, Operation::Passthrough(Passthrough::Images | Passthrough::Audio));
+    let wants_model = matches!(
+        operation,
+        Operation::Passthrough(Passthrough::Images | Passthrough::Audio)
+    );
     let mut head = BytesMut::new();
     let mut ended = false;
     let model = loop {
@@ -200,7 +237,10 @@ async fn form(
                     .param("model"));
                 }
                 multipart::Peek::Malformed => {
-                    return Err(Failure::invalid("malformed_form", "the body is not a well-formed multipart form"));
+                    return Err(Failure::invalid(
+                        "malformed_form",
+                        "the body is not a well-formed multipart form",
+                    ));
                 }
             }
         } else {
@@ -216,7 +256,15 @@ async fn form(
         }
     };
     let (value, range) = model.unzip();
-    Ok((Form { head: head.freeze(), model: range, rest: body, length }, value))
+    Ok((
+        Form {
+            head: head.freeze(),
+            model: range,
+            rest: body,
+            length,
+        },
+        value,
+    ))
 }
 
 fn malformed(error: &PeekError) -> Failure {

@@ -53,11 +53,24 @@ pub(super) async fn answer(
 /// Builds the response to a delivery.
 fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) -> Response<ReplyBody> {
     let dialect = dispatch.call.dialect;
-    let Delivery { answer, mut lease, provider, credential, attempts, waited } = delivery;
+    let Delivery {
+        answer,
+        mut lease,
+        provider,
+        credential,
+        attempts,
+        waited,
+    } = delivery;
     lease.commit();
     let debug = settlement.debug_headers().then(|| lease.credential().clone());
     let mut response = match answer {
-        Answer::Whole { status, headers, body, usage, object_ids } => {
+        Answer::Whole {
+            status,
+            headers,
+            body,
+            usage,
+            object_ids,
+        } => {
             for id in &object_ids {
                 dispatch.app.pool.remember(id, lease.credential());
             }
@@ -74,11 +87,20 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
             event_stream(response.headers_mut());
             response
         }
-        Answer::Raw { status, headers, body } => {
+        Answer::Raw {
+            status,
+            headers,
+            body,
+        } => {
             settlement.answered(status);
             let idle = provider.provider.timeouts.idle;
             settlement.delivering(lease, provider, credential, attempts, waited);
-            passed(dialect, status, &headers, ReplyBody::raw(Raw::new(body, idle, settlement)))
+            passed(
+                dialect,
+                status,
+                &headers,
+                ReplyBody::raw(Raw::new(body, idle, settlement)),
+            )
         }
     };
     if let Some(credential) = debug {
@@ -86,13 +108,21 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
         if let Ok(name) = HeaderValue::from_str(credential.as_str()) {
             headers.insert(HeaderName::from_static("x-roundhouse-credential"), name);
         }
-        headers.insert(HeaderName::from_static("x-roundhouse-attempts"), HeaderValue::from(attempts));
+        headers.insert(
+            HeaderName::from_static("x-roundhouse-attempts"),
+            HeaderValue::from(attempts),
+        );
     }
     response
 }
 
 /// A response with what may pass of the upstream's headers.
-fn passed(dialect: Dialect, status: StatusCode, upstream: &HeaderMap, body: ReplyBody) -> Response<ReplyBody> {
+fn passed(
+    dialect: Dialect,
+    status: StatusCode,
+    upstream: &HeaderMap,
+    body: ReplyBody,
+) -> Response<ReplyBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -106,9 +136,14 @@ fn passed(dialect: Dialect, status: StatusCode, upstream: &HeaderMap, body: Repl
 
 /// The headers of a stream: nobody on the way may keep or gather it.
 fn event_stream(headers: &mut HeaderMap) {
-    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers
+        .entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
 }
 
 /// A comment line: keeps a connection alive and is invisible to every client.

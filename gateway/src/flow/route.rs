@@ -55,9 +55,10 @@ pub(super) async fn route(app: &App, live: &Live, caller: &Caller, call: &Call) 
     }
     let holder = holder(app, live, caller, call).await?;
     let served = match (&holder, &call.model) {
-        (Some((provider, _)), model) => {
-            Arc::new(Served::pinned(&provider.provider.name, model.as_deref().unwrap_or("")))
-        }
+        (Some((provider, _)), model) => Arc::new(Served::pinned(
+            &provider.provider.name,
+            model.as_deref().unwrap_or(""),
+        )),
         (None, Some(model)) => named(live, caller, call, model)?,
         (None, None) => unnamed(live, caller, call)?,
     };
@@ -132,20 +133,35 @@ fn named(live: &Live, caller: &Caller, call: &Call, model: &str) -> Result<Arc<S
                 let listed = provider.models.iter().find(|listed| *listed.name == *model)?;
                 listed.upstream_name.clone()
             });
-            Ok(Arc::new(Served::pinned(provider, upstream.as_deref().unwrap_or(model))))
+            Ok(Arc::new(Served::pinned(
+                provider,
+                upstream.as_deref().unwrap_or(model),
+            )))
         }
-        None => live.names.resolve(namespace, model).map_err(|unknown| unknown_model(model, &unknown)),
+        None => live
+            .names
+            .resolve(namespace, model)
+            .map_err(|unknown| unknown_model(model, &unknown)),
     }
 }
 
 /// The Provider that the path pins.
-fn pinned<'a>(live: &'a Live, namespace: &str, call: &Call) -> Result<Option<&'a snapshot::ProviderName>, Failure> {
-    let Some(name) = call.path.provider.as_deref() else { return Ok(None) };
+fn pinned<'a>(
+    live: &'a Live,
+    namespace: &str,
+    call: &Call,
+) -> Result<Option<&'a snapshot::ProviderName>, Failure> {
+    let Some(name) = call.path.provider.as_deref() else {
+        return Ok(None);
+    };
     match live.names.provider(namespace, name) {
         Some(provider) => Ok(Some(provider)),
         // `/openai/v1/…` is what Azure's SDKs call, whether or not a Provider has that name.
         None if name == "openai" => Ok(None),
-        None => Err(Failure::not_found("unknown_provider", format!("there is no provider `{}`", shown(name)))),
+        None => Err(Failure::not_found(
+            "unknown_provider",
+            format!("there is no provider `{}`", shown(name)),
+        )),
     }
 }
 
@@ -162,16 +178,26 @@ fn unnamed(live: &Live, caller: &Caller, call: &Call) -> Result<Arc<Served>, Fai
         .names
         .providers(namespace)
         .into_iter()
-        .filter(|name| live.providers.get(name).is_some_and(|provider| serves(provider, call.operation)))
+        .filter(|name| {
+            live.providers
+                .get(name)
+                .is_some_and(|provider| serves(provider, call.operation))
+        })
         .collect();
     match fitting.as_slice() {
         [] => Err(unserved(call)),
         [provider] => Ok(Arc::new(Served::pinned(provider, ""))),
         several => {
-            let names: Vec<_> = several.iter().map(|name| format!("/{}/v1", name.name())).collect();
+            let names: Vec<_> = several
+                .iter()
+                .map(|name| format!("/{}/v1", name.name()))
+                .collect();
             Err(Failure::invalid(
                 "ambiguous_provider",
-                format!("several providers could serve this; name one in the path: {}", names.join(", ")),
+                format!(
+                    "several providers could serve this; name one in the path: {}",
+                    names.join(", ")
+                ),
             ))
         }
     }
@@ -212,9 +238,16 @@ fn hops(
         .targets
         .iter()
         .filter_map(|target| {
-            let provider = live.providers.get(&target.provider).filter(|provider| serves(provider, call.operation))?;
+            let provider = live
+                .providers
+                .get(&target.provider)
+                .filter(|provider| serves(provider, call.operation))?;
             let model = target.model.clone().unwrap_or_else(|| written.into());
-            let draw = if served.targets.len() > 1 { draw(target.weight) } else { 0.0 };
+            let draw = if served.targets.len() > 1 {
+                draw(target.weight)
+            } else {
+                0.0
+            };
             let hop = Hop {
                 client: caller.client.name.clone(),
                 provider: provider.clone(),
@@ -258,13 +291,18 @@ fn affinity(caller: &Caller, call: &Call, provider: &LiveProvider) -> Option<u64
     let header = |name: &str| call.headers.get(name).map(|value| value.as_bytes().to_vec());
     let key = match &provider.provider.selection.affinity.by {
         AffinityBy::None => None,
-        AffinityBy::Session => SESSION_HEADERS
-            .iter()
-            .find_map(|name| header(name))
-            .or_else(|| peeked?.1.session.as_ref().map(|session| session.as_bytes().to_vec())),
+        AffinityBy::Session => SESSION_HEADERS.iter().find_map(|name| header(name)).or_else(|| {
+            peeked?
+                .1
+                .session
+                .as_ref()
+                .map(|session| session.as_bytes().to_vec())
+        }),
         AffinityBy::User => peeked.and_then(|(_, peeked)| Some(peeked.user.as_ref()?.as_bytes().to_vec())),
         AffinityBy::Header(name) => header(name.as_str()),
-        AffinityBy::Prefix => peeked.and_then(|(body, peeked)| Some(body.get(peeked.prefix.clone()?)?.to_vec())),
+        AffinityBy::Prefix => {
+            peeked.and_then(|(body, peeked)| Some(body.get(peeked.prefix.clone()?)?.to_vec()))
+        }
     }?;
     hash.write(&key);
     Some(hash.finish())
@@ -286,7 +324,10 @@ fn unknown_model(model: &str, unknown: &Unknown) -> Failure {
 
 fn unserved(call: &Call) -> Failure {
     let what = match call.operation.dialect() {
-        Dialect::OpenAi => call.operation.api().map_or("this operation", dialect::Api::as_str),
+        Dialect::OpenAi => call
+            .operation
+            .api()
+            .map_or("this operation", dialect::Api::as_str),
         Dialect::Anthropic => "Messages",
     };
     let message = match &call.model {

@@ -37,18 +37,29 @@ pub(super) fn none_usable(none: &NoneUsable, soonest: Option<Timestamp>, now: Ti
         ),
         NoneUsable::Resting { reason, .. } => {
             let (code, message) = match reason {
-                RestReason::RateLimited => ("credentials_rate_limited", "all credentials for this model are rate limited"),
-                RestReason::QuotaExhausted => ("credentials_exhausted", "the quota of all credentials for this model is used up"),
+                RestReason::RateLimited => (
+                    "credentials_rate_limited",
+                    "all credentials for this model are rate limited",
+                ),
+                RestReason::QuotaExhausted => (
+                    "credentials_exhausted",
+                    "the quota of all credentials for this model is used up",
+                ),
                 RestReason::Unauthorized
                 | RestReason::AccountBlocked
                 | RestReason::ModelUnavailable
-                | RestReason::Failing => ("credentials_resting", "no credential for this model is usable at the moment"),
+                | RestReason::Failing => (
+                    "credentials_resting",
+                    "no credential for this model is usable at the moment",
+                ),
             };
             Failure::exhausted(code, message, wait)
         }
-        NoneUsable::Full { .. } => {
-            Failure::exhausted("credentials_busy", "all credentials for this model are at their limits", wait)
-        }
+        NoneUsable::Full { .. } => Failure::exhausted(
+            "credentials_busy",
+            "all credentials for this model are at their limits",
+            wait,
+        ),
         NoneUsable::BreakerOpen { .. } => Failure::upstream(
             http::StatusCode::SERVICE_UNAVAILABLE,
             "upstream_unavailable",

@@ -25,11 +25,19 @@ pub(super) async fn send(
 ) -> Result<Reply, Setback> {
     let timeouts = &hop.provider.provider.timeouts;
     let left = deadline.saturating_duration_since(Instant::now());
-    let limit = if stream { left.min(timeouts.first_byte) } else { left };
+    let limit = if stream {
+        left.min(timeouts.first_byte)
+    } else {
+        left
+    };
     match timeout(limit, hop.provider.upstream.send(request)).await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
-            Ok(Reply { status: parts.status, headers: parts.headers, body })
+            Ok(Reply {
+                status: parts.status,
+                headers: parts.headers,
+                body,
+            })
         }
         Ok(Err(error)) => Err(unreachable(hop, &error)),
         Err(_) => Err(Setback::timeout("the upstream did not answer in time")),
@@ -40,7 +48,9 @@ fn unreachable(hop: &Hop, error: &SendError) -> Setback {
     let provider = &hop.provider.provider.name;
     tracing::warn!(%provider, %error, "upstream not reached");
     match error {
-        SendError::ConnectTimeout { .. } => Setback::timeout("the upstream could not be connected to in time"),
+        SendError::ConnectTimeout { .. } => {
+            Setback::timeout("the upstream could not be connected to in time")
+        }
         _ => Setback::upstream(
             StatusCode::BAD_GATEWAY,
             "upstream_unreachable",

@@ -65,7 +65,9 @@ impl Settlement {
     /// Counts a caller that is not known.
     pub(super) fn stranger(app: &App, failure: &Failure) {
         let nobody: Arc<str> = "".into();
-        app.metrics.call(&nobody, &nobody, None, None).ended(failure.status, Outcome::Failed, Duration::ZERO);
+        app.metrics
+            .call(&nobody, &nobody, None, None)
+            .ended(failure.status, Outcome::Failed, Duration::ZERO);
     }
 
     pub(super) fn new(app: &Arc<App>, inbound: &Inbound, caller: &Caller) -> Self {
@@ -122,7 +124,13 @@ impl Settlement {
         attempts: u32,
         waited: Duration,
     ) {
-        self.attempt = Some(Attempt { lease, provider, credential, attempts, waited });
+        self.attempt = Some(Attempt {
+            lease,
+            provider,
+            credential,
+            attempts,
+            waited,
+        });
     }
 
     /// Whether the caller wants to know which credential served it.
@@ -137,7 +145,9 @@ impl Settlement {
 
     /// How long the Provider may take for what.
     pub(super) fn timeouts(&self) -> Timeouts {
-        self.attempt.as_ref().map_or_else(Timeouts::default, |attempt| attempt.provider.provider.timeouts)
+        self.attempt
+            .as_ref()
+            .map_or_else(Timeouts::default, |attempt| attempt.provider.provider.timeouts)
     }
 
     /// What a refusal in the middle of a stream means.
@@ -185,8 +195,16 @@ impl Settlement {
 
     fn meters(&self) -> Option<Arc<CallMeters>> {
         let planned = self.planned.as_ref()?;
-        let provider = self.attempt.as_ref().map(|attempt| &attempt.provider.provider.name);
-        Some(self.app.metrics.call(&planned.namespace, &planned.route, provider, Some(planned.operation)))
+        let provider = self
+            .attempt
+            .as_ref()
+            .map(|attempt| &attempt.provider.provider.name);
+        Some(self.app.metrics.call(
+            &planned.namespace,
+            &planned.route,
+            provider,
+            Some(planned.operation),
+        ))
     }
 
     fn end(&mut self, outcome: Outcome, usage: Option<Usage>, frames: u64, setback: Option<&Setback>) {
@@ -194,7 +212,9 @@ impl Settlement {
         let duration = self.arrived.elapsed();
         self.caller.meters.ended(outcome);
         let nobody: Arc<str> = "".into();
-        let meters = self.meters().unwrap_or_else(|| self.app.metrics.call(&nobody, &nobody, None, None));
+        let meters = self
+            .meters()
+            .unwrap_or_else(|| self.app.metrics.call(&nobody, &nobody, None, None));
         meters.ended(self.status, outcome, duration);
         if let Some(usage) = usage {
             meters.used(usage);
@@ -206,7 +226,14 @@ impl Settlement {
         if let Some(admission) = self.admission.take() {
             admission.settle(charged.map_or(0, |usage| usage.input + usage.output));
         }
-        if let Some(Attempt { lease, provider, credential, waited, .. }) = self.attempt.take() {
+        if let Some(Attempt {
+            lease,
+            provider,
+            credential,
+            waited,
+            ..
+        }) = self.attempt.take()
+        {
             if !self.streams() {
                 meters.overhead(duration.saturating_sub(waited));
             }
@@ -224,7 +251,11 @@ impl Settlement {
                 (_, Some(snapshot::Fault::Upstream)) => pool::Outcome::UpstreamFault,
                 (_, Some(snapshot::Fault::Caller | snapshot::Fault::Gateway)) => pool::Outcome::CallerFault,
             };
-            lease.settle(Settled { outcome, usage: charged.map(counts), rest });
+            lease.settle(Settled {
+                outcome,
+                usage: charged.map(counts),
+                rest,
+            });
         }
         self.slot = None;
     }
@@ -236,8 +267,15 @@ impl Settlement {
     /// What a call that was not finished has probably used; nothing when no upstream was asked.
     fn estimate(&self, outcome: Outcome, frames: u64) -> Option<Usage> {
         let unfinished = matches!(outcome, Outcome::Cancelled | Outcome::Interrupted);
-        let planned = self.planned.as_ref().filter(|_| unfinished && self.attempt.is_some())?;
-        Some(Usage { input: planned.body / BYTES_PER_TOKEN, output: frames, ..Usage::default() })
+        let planned = self
+            .planned
+            .as_ref()
+            .filter(|_| unfinished && self.attempt.is_some())?;
+        Some(Usage {
+            input: planned.body / BYTES_PER_TOKEN,
+            output: frames,
+            ..Usage::default()
+        })
     }
 
     fn log(&self, outcome: Outcome, usage: Option<Usage>, duration: Duration) {
@@ -263,8 +301,20 @@ impl Settlement {
 }
 
 fn counts(usage: Usage) -> TokenCounts {
-    let Usage { input, cached, cache_write, output, reasoning } = usage;
-    TokenCounts { input, cached, cache_write, output, reasoning }
+    let Usage {
+        input,
+        cached,
+        cache_write,
+        output,
+        reasoning,
+    } = usage;
+    TokenCounts {
+        input,
+        cached,
+        cache_write,
+        output,
+        reasoning,
+    }
 }
 
 impl Drop for Settlement {

@@ -56,7 +56,10 @@ impl Names {
             names.scopes(route.name.namespace(), route.consumers, |scope| {
                 for pattern in &route.models {
                     if pattern.is_exact() {
-                        scope.exact.entry(pattern.as_str().into()).or_insert_with(|| served.clone());
+                        scope
+                            .exact
+                            .entry(pattern.as_str().into())
+                            .or_insert_with(|| served.clone());
                     } else {
                         scope.globs.push((pattern.clone(), served.clone()));
                     }
@@ -65,18 +68,24 @@ impl Names {
         }
         for provider in snapshot.providers.values() {
             names.scopes(provider.name.namespace(), provider.consumers, |scope| {
-                scope.providers.entry(provider.name.name().into()).or_insert_with(|| provider.name.clone());
+                scope
+                    .providers
+                    .entry(provider.name.name().into())
+                    .or_insert_with(|| provider.name.clone());
                 for model in &provider.models {
                     let target = target(&provider.name, model.upstream_name.clone());
-                    let served = scope.listed.entry(model.name.clone()).or_insert_with(|| {
-                        Arc::new(Served::implicit(&provider.name, &model.name))
-                    });
+                    let served = scope
+                        .listed
+                        .entry(model.name.clone())
+                        .or_insert_with(|| Arc::new(Served::implicit(&provider.name, &model.name)));
                     Arc::make_mut(served).targets.push(target);
                 }
             });
         }
         for scope in names.namespaces.values_mut().chain([&mut names.shared]) {
-            scope.globs.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.literal_prefix()));
+            scope
+                .globs
+                .sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.literal_prefix()));
         }
         names
     }
@@ -90,17 +99,23 @@ impl Names {
 
     /// Who serves `model` for a key of `namespace`.
     pub(crate) fn resolve(&self, namespace: &str, model: &str) -> Result<Arc<Served>, Unknown> {
-        self.visible(namespace).find_map(|scope| scope.resolve(model)).ok_or_else(|| self.unknown(namespace, model))
+        self.visible(namespace)
+            .find_map(|scope| scope.resolve(model))
+            .ok_or_else(|| self.unknown(namespace, model))
     }
 
     /// The Provider called `name`, for a key of `namespace`.
     pub(crate) fn provider(&self, namespace: &str, name: &str) -> Option<&ProviderName> {
-        self.visible(namespace).find_map(|scope| scope.providers.get(name))
+        self.visible(namespace)
+            .find_map(|scope| scope.providers.get(name))
     }
 
     /// All Providers that a key of `namespace` may use.
     pub(crate) fn providers(&self, namespace: &str) -> Vec<&ProviderName> {
-        let mut all: Vec<_> = self.visible(namespace).flat_map(|scope| scope.providers.values()).collect();
+        let mut all: Vec<_> = self
+            .visible(namespace)
+            .flat_map(|scope| scope.providers.values())
+            .collect();
         all.sort();
         all.dedup();
         all
@@ -129,7 +144,9 @@ impl Names {
             .filter(|(likeness, _)| *likeness > 0.75)
             .collect();
         close.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        Unknown { close: close.into_iter().take(3).map(|(_, name)| name).collect() }
+        Unknown {
+            close: close.into_iter().take(3).map(|(_, name)| name).collect(),
+        }
     }
 }
 

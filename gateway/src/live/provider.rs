@@ -80,7 +80,10 @@ impl LiveProvider {
                     .get(&(provider.name.clone(), header.name.as_str().to_owned()))
                     .and_then(|secret| sensitive(b"", secret)),
             };
-            headers.push((header.name.clone(), value.ok_or_else(|| ProviderError::Header(header.name.clone()))?));
+            headers.push((
+                header.name.clone(),
+                value.ok_or_else(|| ProviderError::Header(header.name.clone()))?,
+            ));
         }
         let credentials = snapshot
             .credentials
@@ -92,7 +95,14 @@ impl LiveProvider {
             })
             .collect();
         let upstream = upstreams.client(&provider)?;
-        Ok(Self { provider, upstream, host, headers, credentials, lanes: Mutex::default() })
+        Ok(Self {
+            provider,
+            upstream,
+            host,
+            headers,
+            credentials,
+            lanes: Mutex::default(),
+        })
     }
 
     /// A credential of this Provider.
@@ -107,7 +117,10 @@ impl LiveProvider {
 
     /// The credentials eligible for an upstream model, one lane for each priority, best first.
     pub(crate) fn lanes(&self, model: &Arc<str>, selector: &BTreeMap<String, String>) -> Arc<[Arc<Lane>]> {
-        let key = LaneKey { model: model.clone(), selector: selector.clone() };
+        let key = LaneKey {
+            model: model.clone(),
+            selector: selector.clone(),
+        };
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lanes) = lanes.get(&key) {
             return lanes.clone();
@@ -123,7 +136,9 @@ impl LiveProvider {
         let mut tiers: BTreeMap<u32, Vec<pool::Member>> = BTreeMap::new();
         for live in self.credentials.values() {
             let credential = &live.credential;
-            let selected = selector.iter().all(|(key, value)| credential.labels.get(key) == Some(value));
+            let selected = selector
+                .iter()
+                .all(|(key, value)| credential.labels.get(key) == Some(value));
             if selected && credential.models.allows(model) {
                 tiers.entry(credential.priority).or_default().push(pool::Member {
                     credential: credential.name.clone(),

@@ -87,7 +87,12 @@ impl CallMeters {
     pub(super) fn new(metrics: &Metrics, key: &CallKey) -> Self {
         let provider = key.provider.as_ref().map_or("", |name| name.name());
         let operation = key.operation.map_or("", dialect::Operation::as_str);
-        let labels = [key.namespace.to_string(), key.route.to_string(), provider.to_owned(), operation.to_owned()];
+        let labels = [
+            key.namespace.to_string(),
+            key.route.to_string(),
+            provider.to_owned(),
+            operation.to_owned(),
+        ];
         Self {
             requests: metrics.requests.clone(),
             answered: OnceLock::new(),
@@ -96,7 +101,12 @@ impl CallMeters {
             time_per_output_token: Metrics::duration(&metrics.time_per_output_token, provider, operation),
             overhead: metrics.overhead.with_label_values(&[operation]),
             tokens: Tokens::new(|kind| {
-                metrics.tokens.with_label_values(&[key.namespace.as_ref(), key.route.as_ref(), provider, kind])
+                metrics.tokens.with_label_values(&[
+                    key.namespace.as_ref(),
+                    key.route.as_ref(),
+                    provider,
+                    kind,
+                ])
             }),
             labels,
         }
@@ -120,7 +130,8 @@ impl CallMeters {
 
     fn requests(&self, class: &str, outcome: Outcome) -> IntCounter {
         let [namespace, route, provider, operation] = self.labels.each_ref().map(String::as_str);
-        self.requests.with_label_values(&[namespace, route, provider, operation, class, outcome.as_str()])
+        self.requests
+            .with_label_values(&[namespace, route, provider, operation, class, outcome.as_str()])
     }
 
     /// Counts reported tokens.
@@ -154,9 +165,15 @@ impl ClientMeters {
         let (namespace, client) = parts(name);
         Self {
             requests: Outcome::ALL.map(|outcome| {
-                metrics.client_requests.with_label_values(&[namespace, client, outcome.as_str()])
+                metrics
+                    .client_requests
+                    .with_label_values(&[namespace, client, outcome.as_str()])
             }),
-            tokens: Tokens::new(|kind| metrics.client_tokens.with_label_values(&[namespace, client, kind])),
+            tokens: Tokens::new(|kind| {
+                metrics
+                    .client_tokens
+                    .with_label_values(&[namespace, client, kind])
+            }),
         }
     }
 
@@ -181,8 +198,14 @@ impl CredentialMeters {
     pub(super) fn new(metrics: &Metrics, name: &CredentialName) -> Self {
         let (namespace, credential) = parts(name);
         Self {
-            requests: metrics.credential_requests.with_label_values(&[namespace, credential]),
-            tokens: Tokens::new(|kind| metrics.credential_tokens.with_label_values(&[namespace, credential, kind])),
+            requests: metrics
+                .credential_requests
+                .with_label_values(&[namespace, credential]),
+            tokens: Tokens::new(|kind| {
+                metrics
+                    .credential_tokens
+                    .with_label_values(&[namespace, credential, kind])
+            }),
         }
     }
 

@@ -29,32 +29,49 @@ impl PoolCollector {
         let of_credential = &["namespace", "credential"];
         Ok(Self {
             app: Arc::downgrade(app),
-            in_flight: gauge("credential_in_flight", "Calls that a credential is serving.", of_credential)?,
+            in_flight: gauge(
+                "credential_in_flight",
+                "Calls that a credential is serving.",
+                of_credential,
+            )?,
             resting: gauge(
                 "credential_resting",
                 "Whether a credential rests, wholly or for a model, by reason.",
                 &["namespace", "credential", "reason"],
             )?,
-            ready: gauge("credential_ready", "Whether a credential is usable now.", of_credential)?,
+            ready: gauge(
+                "credential_ready",
+                "Whether a credential is usable now.",
+                of_credential,
+            )?,
         })
     }
 }
 
 impl Collector for PoolCollector {
     fn desc(&self) -> Vec<&Desc> {
-        [&self.in_flight, &self.resting, &self.ready].into_iter().flat_map(Collector::desc).collect()
+        [&self.in_flight, &self.resting, &self.ready]
+            .into_iter()
+            .flat_map(Collector::desc)
+            .collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let Some(app) = self.app.upgrade() else { return Vec::new() };
+        let Some(app) = self.app.upgrade() else {
+            return Vec::new();
+        };
         for gauge in [&self.in_flight, &self.resting, &self.ready] {
             gauge.reset();
         }
         let snapshot = app.snapshot();
         for (name, credential) in &snapshot.credentials {
             let ready = app.is_usable(name) && !credential.suspended;
-            self.ready.with_label_values(&[name.namespace(), name.name()]).set(i64::from(ready));
-            self.in_flight.with_label_values(&[name.namespace(), name.name()]).set(0);
+            self.ready
+                .with_label_values(&[name.namespace(), name.name()])
+                .set(i64::from(ready));
+            self.in_flight
+                .with_label_values(&[name.namespace(), name.name()])
+                .set(0);
         }
         for state in app.pool.states() {
             let name = &state.name;
@@ -62,14 +79,21 @@ impl Collector for PoolCollector {
                 continue;
             }
             let labels = [name.namespace(), name.name()];
-            self.in_flight.with_label_values(&labels).set(i64::from(state.in_flight));
+            self.in_flight
+                .with_label_values(&labels)
+                .set(i64::from(state.in_flight));
             if state.rests.iter().any(|rest| rest.model.is_none()) {
                 self.ready.with_label_values(&labels).set(0);
             }
             for Resting { reason, .. } in &state.rests {
-                self.resting.with_label_values(&[labels[0], labels[1], RestReason::as_str(*reason)]).set(1);
+                self.resting
+                    .with_label_values(&[labels[0], labels[1], RestReason::as_str(*reason)])
+                    .set(1);
             }
         }
-        [&self.in_flight, &self.resting, &self.ready].into_iter().flat_map(Collector::collect).collect()
+        [&self.in_flight, &self.resting, &self.ready]
+            .into_iter()
+            .flat_map(Collector::collect)
+            .collect()
     }
 }

@@ -107,3 +107,14 @@ async fn echo(answer: Vec<u8>) -> (SocketAddr, mpsc::UnboundedReceiver<(usize, S
     .await;
     (address, seen)
 }
+
+/// `{"model":"m"}` in the three pieces that renaming a model leaves.
+fn spliced() -> dialect::Segments {
+    let body = Bytes::from_static(br#"{"model":"other"}"#);
+    let operation = dialect::Operation::Generate(dialect::Api::ChatCompletions);
+    let edits = dialect::Edits {
+        model: Some("m"),
+        ask_usage: false,
+    };
+    dialect::peek(operation, &body).unwrap().splice(&body, &edits)
+}

@@ -95,7 +95,9 @@ fn from_url(url: &str, azure: bool, place: Place) -> Result<Address, Verdict> {
         (None, Scheme::Https) => 443,
         (None, Scheme::Http) => 80,
     };
-    if port == 0 || (authority.port().is_none() && authority.as_str().ends_with(':')) {
+    // A port out of range reads as none.
+    let says_port = authority.as_str().len() > authority.host().len();
+    if port == 0 || (authority.port().is_none() && says_port) {
         return Err(invalid("has no valid port"));
     }
     let api_version = match uri.query() {

@@ -83,10 +83,11 @@ pub struct Target {
 #[serde(rename_all = "camelCase")]
 pub struct CredentialSelector {
     /// Labels that a Credential must carry, all of them.
-    #[schemars(
-        extend("minProperties" = 1, "maxProperties" = 8),
-        inner(length(max = 63))
-    )]
+    #[schemars(extend(
+        "minProperties" = 1,
+        "maxProperties" = 8,
+        "additionalProperties" = {"type": "string", "maxLength": 63}
+    ))]
     pub match_labels: BTreeMap<String, String>,
 }
 

@@ -1,10 +1,16 @@
 //! One upstream endpoint.
 
+mod error_rule;
+mod selection;
+
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Consumers, Duration, SecretKeyReference, Status};
+
+pub use error_rule::{ErrorMatch, ErrorRule, Fault, RestKind, RestOf, RestReach};
+pub use selection::{Affinity, AffinityKey, Selection, Strategy};
 
 /// One upstream endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -352,179 +358,6 @@ impl Default for Breaker {
             open_for: Duration(breaker.open_for),
         }
     }
-}
-
-/// What an upstream's error means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!has(self.rest) || self.fault == 'Credential'", "message": "rest goes with the fault Credential", "fieldPath": ".rest"}
-]))]
-pub struct ErrorRule {
-    /// When the rule applies: all that is given must fit.
-    #[serde(rename = "match")]
-    pub matches: ErrorMatch,
-    /// Who is to blame: `Caller` (no retry), `Credential` (it rests, the next is tried), `Upstream` (the
-    /// breaker counts, the next target is tried).
-    pub fault: Fault,
-    /// What rests, with the fault Credential: the `Credential`, or the `CredentialAndModel`, only for the
-    /// model that was asked for.
-    #[serde(default)]
-    pub scope: RestReach,
-    /// How it rests. Not set: it does not, the next credential is tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rest: Option<RestOf>,
-}
-
-/// When an error rule applies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.status) || has(self.code) || has(self.bodyContains)", "message": "set at least one of status, code and bodyContains"}
-]))]
-pub struct ErrorMatch {
-    /// HTTP status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 200, max = 599))]
-    pub status: Option<u16>,
-    /// The error's `code` or `type`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    pub code: Option<String>,
-    /// A text that the body contains.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub body_contains: Option<String>,
-}
-
-/// Who is to blame for an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Fault {
-    /// The caller.
-    Caller,
-    /// The credential.
-    Credential,
-    /// The upstream.
-    Upstream,
-}
-
-/// What rests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RestReach {
-    /// The whole credential.
-    #[default]
-    Credential,
-    /// The credential for one model.
-    CredentialAndModel,
-}
-
-/// How something rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RestOf {
-    /// Why: `RateLimited`, `QuotaExhausted`, `Unauthorized`, `AccountBlocked`, `ModelUnavailable`, `Failing`.
-    pub reason: RestKind,
-    /// For how long. Not set: what the upstream says, or the reason's default.
-    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
-    pub duration: Option<Duration>,
-}
-
-/// Why something rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RestKind {
-    /// Too many calls or tokens in a short time.
-    RateLimited,
-    /// Its quota or credit is gone.
-    QuotaExhausted,
-    /// The upstream does not accept its key.
-    Unauthorized,
-    /// The account is blocked.
-    AccountBlocked,
-    /// It may not use this model.
-    ModelUnavailable,
-    /// It fails without a known reason.
-    Failing,
-}
-
-/// How a Credential is chosen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Selection {
-    /// `RoundRobin` (each in turn), `LeastBusy` (fewest calls in flight), `Weighted` (in proportion to
-    /// weights) or `FillFirst` (the first that is usable, by name).
-    pub strategy: Strategy,
-    /// How long a call waits when all Credentials are merely full.
-    pub max_wait: Duration,
-    /// What keeps a conversation on one Credential.
-    pub affinity: Affinity,
-}
-
-impl Default for Selection {
-    fn default() -> Self {
-        Self {
-            strategy: Strategy::RoundRobin,
-            max_wait: Duration(snapshot::Selection::default().max_wait),
-            affinity: Affinity::default(),
-        }
-    }
-}
-
-/// In what order Credentials are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Strategy {
-    /// Each in turn.
-    #[default]
-    RoundRobin,
-    /// The one with the fewest calls in flight.
-    LeastBusy,
-    /// In proportion to their weights.
-    Weighted,
-    /// The first that is usable, in order of name.
-    FillFirst,
-}
-
-/// What keeps a conversation on one Credential.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.header) == (self.by == 'Header')", "message": "header is needed with by Header, and goes only with it"}
-]))]
-pub struct Affinity {
-    /// What identifies a conversation: `None` (every call is on its own), `Session` (the client's session
-    /// or prompt cache key), `User` (the end user that the request names), `Header`, or `Prefix` (the
-    /// beginning of the conversation).
-    pub by: AffinityKey,
-    /// The header that identifies it, with `by: Header`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = super::HEADER_NAME))]
-    pub header: Option<String>,
-    /// How long after its last call a conversation is remembered.
-    pub ttl: Duration,
-}
-
-impl Default for Affinity {
-    fn default() -> Self {
-        Self {
-            by: AffinityKey::None,
-            header: None,
-            ttl: Duration(snapshot::Affinity::default().ttl),
-        }
-    }
-}
-
-/// What identifies a conversation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AffinityKey {
-    /// Nothing.
-    #[default]
-    None,
-    /// The client's session.
-    Session,
-    /// The end user that the request names.
-    User,
-    /// The value of a header.
-    Header,
-    /// The beginning of the conversation.
-    Prefix,
 }
 
 /// Azure's URL shapes.

@@ -7,7 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 /// Deeper nesting is refused; our kinds need less than ten levels.
 const MAX_DEPTH: usize = 48;
 /// More nodes in one document are refused, which also bounds what aliases may repeat.
-const MAX_NODES: usize = 200_000;
+const MAX_NODES: usize = 100_000;
 
 /// A value and the line that it starts on. Not printable: it may hold a Secret's values.
 #[derive(Clone)]
@@ -226,22 +226,21 @@ impl Builder {
                     scalar(&text, style, tag.as_deref()).map_err(|message| Malformed { line, message })?
                 };
                 let node = Node { line, content };
-                self.keep(anchor, &node);
+                self.keep(anchor, &node)?;
                 self.place(node)
             }
             Event::SequenceStart(anchor, _) => self.begin(line, Content::List(Vec::new()), anchor),
             Event::MappingStart(anchor, _) => self.begin(line, Content::Map(Vec::new()), anchor),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(open) => {
-                    self.keep(open.anchor, &open.node);
+                    self.keep(open.anchor, &open.node)?;
                     self.place(open.node)
                 }
                 None => Ok(()),
             },
-            Event::Alias(anchor) => match self.anchors.get(&anchor) {
+            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
                 Some(node) => {
-                    let node = node.clone();
-                    self.nodes += node.count();
+                    self.charge(node.count(), line)?;
                     self.place(node)
                 }
                 None => Err(Malformed {
@@ -263,10 +262,24 @@ impl Builder {
             .is_some_and(|open| matches!(open.node.content, Content::Map(_)) && open.key.is_none())
     }
 
-    fn keep(&mut self, anchor: usize, node: &Node) {
+    /// Remembers a node with an anchor; the copy counts, or nested anchors would be free.
+    fn keep(&mut self, anchor: usize, node: &Node) -> Result<(), Malformed> {
         if anchor > 0 {
+            self.charge(node.count(), node.line)?;
             self.anchors.insert(anchor, node.clone());
         }
+        Ok(())
+    }
+
+    fn charge(&mut self, nodes: usize, line: u32) -> Result<(), Malformed> {
+        self.nodes += nodes;
+        if self.nodes > MAX_NODES {
+            return Err(Malformed {
+                line,
+                message: format!("more than {MAX_NODES} values in one document"),
+            });
+        }
+        Ok(())
     }
 
     fn begin(&mut self, line: u32, content: Content, anchor: usize) -> Result<(), Malformed> {
@@ -291,13 +304,7 @@ impl Builder {
     }
 
     fn place(&mut self, node: Node) -> Result<(), Malformed> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return Err(Malformed {
-                line: node.line,
-                message: format!("more than {MAX_NODES} values in one document"),
-            });
-        }
+        self.charge(1, node.line)?;
         let Some(open) = self.open.last_mut() else {
             self.documents.push(node);
             return Ok(());

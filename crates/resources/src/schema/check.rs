@@ -69,6 +69,25 @@ impl Checker {
     }
 }
 
+#[cfg(test)]
+impl Checker {
+    /// Rules that do not compile, at any depth.
+    pub(super) fn rule_errors(&self) -> Vec<String> {
+        fn collect(schema: &CompiledSchema, errors: &mut Vec<String>) {
+            errors.extend(schema.compilation_errors().iter().map(ToString::to_string));
+            let children = schema.properties.values().chain(schema.items.as_deref());
+            for child in children.chain(schema.additional_properties.as_deref()) {
+                collect(child, errors);
+            }
+        }
+        let mut errors = Vec::new();
+        for (_, rules) in self.kinds.values() {
+            collect(rules, &mut errors);
+        }
+        errors
+    }
+}
+
 #[derive(Default)]
 struct Problems(Vec<Problem>);
 

@@ -22,10 +22,21 @@ struct Meaning {
 }
 
 /// Decides what a refusal means. The Provider's own rules come first, then the general table.
-pub(crate) fn refused(live: &LiveProvider, credential: &LiveCredential, refusal: &Refusal, body: &[u8]) -> Setback {
+pub(crate) fn refused(
+    live: &LiveProvider,
+    credential: &LiveCredential,
+    refusal: &Refusal,
+    body: &[u8],
+) -> Setback {
     let provider = &live.provider;
-    let rule = provider.error_rules.iter().find(|rule| applies(rule, refusal, body));
-    let meaning = rule.map_or_else(|| meaning(provider, refusal.kind, live.credentials() > 1), by_rule);
+    let rule = provider
+        .error_rules
+        .iter()
+        .find(|rule| applies(rule, refusal, body));
+    let meaning = rule.map_or_else(
+        || meaning(provider, refusal.kind, live.credentials() > 1),
+        by_rule,
+    );
     let rest = meaning.rest.map(|(scope, reason)| {
         let end = match (rule.and_then(|rule| rule.rest?.duration), refusal.retry) {
             (Some(duration), _) => RestEnd::For(duration),
@@ -55,10 +66,14 @@ fn bounded(retry: Option<Retry>, wait: Duration) -> Duration {
 
 fn applies(rule: &ErrorRule, refusal: &Refusal, body: &[u8]) -> bool {
     let ErrorRule { matches, .. } = rule;
-    let named = |code: &String| refusal.code.as_ref() == Some(code) || refusal.error_type.as_ref() == Some(code);
+    let named =
+        |code: &String| refusal.code.as_ref() == Some(code) || refusal.error_type.as_ref() == Some(code);
     matches.status.is_none_or(|status| status == refusal.status)
         && matches.code.as_ref().is_none_or(named)
-        && matches.body_contains.as_ref().is_none_or(|text| memchr::memmem::find(body, text.as_bytes()).is_some())
+        && matches
+            .body_contains
+            .as_ref()
+            .is_none_or(|text| memchr::memmem::find(body, text.as_bytes()).is_some())
 }
 
 fn by_rule(rule: &ErrorRule) -> Meaning {
@@ -68,13 +83,28 @@ fn by_rule(rule: &ErrorRule) -> Meaning {
         Fault::Caller | Fault::Gateway => None,
     };
     let rest = rule.rest.map(|rest| (rule.scope, rest.reason));
-    Meaning { fault: rule.fault, rest, guessed: false, reason }
+    Meaning {
+        fault: rule.fault,
+        rest,
+        guessed: false,
+        reason,
+    }
 }
 
 /// The general table. `several`: whether another credential could be asked for a second opinion.
 fn meaning(provider: &Provider, kind: RefusalKind, several: bool) -> Meaning {
-    let caller = |reason| Meaning { fault: Fault::Caller, rest: None, guessed: false, reason };
-    let upstream = |reason| Meaning { fault: Fault::Upstream, rest: None, guessed: false, reason: Some(reason) };
+    let caller = |reason| Meaning {
+        fault: Fault::Caller,
+        rest: None,
+        guessed: false,
+        reason,
+    };
+    let upstream = |reason| Meaning {
+        fault: Fault::Upstream,
+        rest: None,
+        guessed: false,
+        reason: Some(reason),
+    };
     let credential = |scope, reason, guessed| Meaning {
         fault: Fault::Credential,
         rest: Some((scope, reason)),
@@ -82,11 +112,16 @@ fn meaning(provider: &Provider, kind: RefusalKind, several: bool) -> Meaning {
         reason: Some(FallbackOn::CredentialsExhausted),
     };
     // Azure limits each deployment on its own.
-    let limited = if provider.azure.is_some() { RestScope::CredentialAndModel } else { RestScope::Credential };
+    let limited = if provider.azure.is_some() {
+        RestScope::CredentialAndModel
+    } else {
+        RestScope::Credential
+    };
     match kind {
-        RefusalKind::Malformed | RefusalKind::TooLarge | RefusalKind::ContentRefused | RefusalKind::NotFound => {
-            caller(None)
-        }
+        RefusalKind::Malformed
+        | RefusalKind::TooLarge
+        | RefusalKind::ContentRefused
+        | RefusalKind::NotFound => caller(None),
         RefusalKind::ContextTooLong => caller(Some(FallbackOn::ContextTooLong)),
         // A vendor says the same of a model that does not exist and of one that this account may not use.
         RefusalKind::ModelNotFound if several => Meaning {
@@ -94,9 +129,11 @@ fn meaning(provider: &Provider, kind: RefusalKind, several: bool) -> Meaning {
             ..credential(RestScope::CredentialAndModel, RestReason::ModelUnavailable, true)
         },
         RefusalKind::ModelNotFound => caller(Some(FallbackOn::ModelNotFound)),
-        RefusalKind::ModelForbidden => {
-            credential(RestScope::CredentialAndModel, RestReason::ModelUnavailable, several)
-        }
+        RefusalKind::ModelForbidden => credential(
+            RestScope::CredentialAndModel,
+            RestReason::ModelUnavailable,
+            several,
+        ),
         RefusalKind::Unauthorized => credential(RestScope::Credential, RestReason::Unauthorized, false),
         RefusalKind::AccountBlocked => credential(RestScope::Credential, RestReason::AccountBlocked, false),
         RefusalKind::RateLimited => credential(limited, RestReason::RateLimited, false),
@@ -116,16 +153,22 @@ fn words(credential: &LiveCredential, refusal: &Refusal, meaning: &Meaning) -> F
         Fault::Caller => own_words(credential, refusal),
         // Said only if no other credential could serve; a guess turns into the upstream's words in that case.
         Fault::Credential if meaning.guessed => own_words(credential, refusal),
-        Fault::Credential => {
-            Failure::exhausted("credentials_refused", "the upstream refused all credentials for this model", second())
-        }
+        Fault::Credential => Failure::exhausted(
+            "credentials_refused",
+            "the upstream refused all credentials for this model",
+            second(),
+        ),
         Fault::Upstream | Fault::Gateway => {
             let status = match refusal.kind {
                 RefusalKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
                 RefusalKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
                 _ => StatusCode::BAD_GATEWAY,
             };
-            let failure = Failure::upstream(status, "upstream_failed", format!("the upstream failed (status {})", refusal.status));
+            let failure = Failure::upstream(
+                status,
+                "upstream_failed",
+                format!("the upstream failed (status {})", refusal.status),
+            );
             match refusal.retry {
                 Some(Retry::After(wait) | Retry::Reset(wait)) => failure.retry_after(wait),
                 None if status == StatusCode::SERVICE_UNAVAILABLE => failure.retry_after(second()),
@@ -141,7 +184,10 @@ const fn second() -> Duration {
 
 /// The upstream's words about the caller's request, without anything about the account that was used.
 fn own_words(credential: &LiveCredential, refusal: &Refusal) -> Failure {
-    let secret = credential.secret.as_ref().map_or(&b""[..], |secret| secret.expose());
+    let secret = credential
+        .secret
+        .as_ref()
+        .map_or(&b""[..], |secret| secret.expose());
     let clean = |text: &str| scrub(text, secret);
     let status = match StatusCode::from_u16(refusal.status) {
         // A refusal inside a 200, or an answer about our own key, has no status of the caller's.
@@ -154,8 +200,15 @@ fn own_words(credential: &LiveCredential, refusal: &Refusal) -> Failure {
         StatusCode::PAYLOAD_TOO_LARGE => FailureKind::TooLarge,
         _ => FailureKind::InvalidRequest,
     };
-    let message = refusal.message.as_deref().map_or_else(|| "the upstream refused the request".into(), clean);
-    let code = refusal.code.as_deref().or(refusal.error_type.as_deref()).map_or_else(|| "refused".into(), clean);
+    let message = refusal
+        .message
+        .as_deref()
+        .map_or_else(|| "the upstream refused the request".into(), clean);
+    let code = refusal
+        .code
+        .as_deref()
+        .or(refusal.error_type.as_deref())
+        .map_or_else(|| "refused".into(), clean);
     let failure = Failure::caller(kind, status, code, message);
     match &refusal.param {
         Some(param) => failure.param(clean(param)),

@@ -41,7 +41,12 @@ impl Setback {
 
     /// The upstream took too long.
     pub(crate) fn timeout(message: &'static str) -> Self {
-        Self::upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message, FallbackOn::Timeout)
+        Self::upstream(
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            message,
+            FallbackOn::Timeout,
+        )
     }
 
     /// The upstream broke off in the middle of its answer.
@@ -56,6 +61,12 @@ impl Setback {
 
     /// The caller, or this gateway, is at fault; there is nothing to retry.
     pub(crate) fn final_word(failure: Failure) -> Self {
-        Self { fault: failure.fault, failure, rest: None, guess: None, reason: None }
+        Self {
+            fault: failure.fault,
+            failure,
+            rest: None,
+            guess: None,
+            reason: None,
+        }
     }
 }

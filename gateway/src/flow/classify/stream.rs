@@ -36,10 +36,18 @@ pub(super) async fn open(
     let mut release: Option<Instant> = None;
     let mut silent_until = Instant::now() + timeouts.first_byte;
     loop {
-        let limit = release.unwrap_or(silent_until).min(silent_until).min(reading.deadline);
+        let limit = release
+            .unwrap_or(silent_until)
+            .min(silent_until)
+            .min(reading.deadline);
         let Ok(piece) = timeout_at(limit.into(), body.piece()).await else {
             if release.is_some_and(|release| release <= Instant::now()) {
-                return Ok(Opened { tap, held, body: Some(body), first_token: None });
+                return Ok(Opened {
+                    tap,
+                    held,
+                    body: Some(body),
+                    first_token: None,
+                });
             }
             return Err(Setback::timeout("the upstream did not begin its answer in time"));
         };
@@ -61,7 +69,12 @@ pub(super) async fn open(
         }
         if ended || tap.is_finished() || tap.has_content() {
             let first_token = tap.has_content().then(Instant::now);
-            return Ok(Opened { tap, held, body: (!ended).then_some(body), first_token });
+            return Ok(Opened {
+                tap,
+                held,
+                body: (!ended).then_some(body),
+                first_token,
+            });
         }
         silent_until = Instant::now() + timeouts.idle;
         if release.is_none() && !held.is_empty() {

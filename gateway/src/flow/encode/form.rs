@@ -26,7 +26,12 @@ struct TooLong;
 
 impl FormBody {
     pub(super) fn new(head: Bytes, rest: RequestBody, length: Option<u64>) -> Self {
-        Self { head, rest, length, sent: 0 }
+        Self {
+            head,
+            rest,
+            length,
+            sent: 0,
+        }
     }
 }
 
@@ -34,7 +39,10 @@ impl Body for FormBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if !self.head.is_empty() {
             let head = std::mem::take(&mut self.head);
             self.sent += head.len() as u64;
@@ -53,6 +61,8 @@ impl Body for FormBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, |length| SizeHint::with_exact(length.saturating_sub(self.sent)))
+        self.length.map_or_else(SizeHint::default, |length| {
+            SizeHint::with_exact(length.saturating_sub(self.sent))
+        })
     }
 }

@@ -29,11 +29,20 @@ impl Raw {
     pub(super) fn new(body: UpstreamBody, idle: Duration, settlement: Settlement) -> Self {
         let heard = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until((heard + idle).into()));
-        Self { body, settlement: Some(settlement), heard, idle, timer }
+        Self {
+            body,
+            settlement: Some(settlement),
+            heard,
+            idle,
+            timer,
+        }
     }
 
     /// The next bytes; an error ends the connection, since these bytes cannot carry one.
-    pub(crate) fn poll_piece(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    pub(crate) fn poll_piece(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         if self.settlement.is_none() {
             return Poll::Ready(None);
         }

@@ -49,8 +49,19 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(app: &Arc<App>, call: &Call, plan: &Plan, opened: Opened, settlement: Settlement) -> Self {
-        let Opened { tap, held, body, first_token } = opened;
+    pub(super) fn new(
+        app: &Arc<App>,
+        call: &Call,
+        plan: &Plan,
+        opened: Opened,
+        settlement: Settlement,
+    ) -> Self {
+        let Opened {
+            tap,
+            held,
+            body,
+            first_token,
+        } = opened;
         let now = Instant::now();
         let timeouts = settlement.timeouts();
         app.metrics.open_streams.inc();
@@ -84,7 +95,9 @@ impl Relay {
                 self.spoke = Instant::now();
                 return Poll::Ready(Some(joined(&mut self.ready)));
             }
-            let Some(body) = &mut self.body else { return Poll::Ready(None) };
+            let Some(body) = &mut self.body else {
+                return Poll::Ready(None);
+            };
             match body.poll_piece(cx) {
                 Poll::Ready(piece) => self.heard(piece.map(Result::ok)),
                 Poll::Pending => {
@@ -112,7 +125,10 @@ impl Relay {
                     self.first_token = Some(self.heard);
                 }
                 if let Some(refusal) = self.tap.failure() {
-                    let setback = self.settlement.as_ref().and_then(|settlement| settlement.refused(&refusal));
+                    let setback = self
+                        .settlement
+                        .as_ref()
+                        .and_then(|settlement| settlement.refused(&refusal));
                     let setback = setback.unwrap_or_else(Setback::broken_off);
                     self.remember();
                     self.interrupt(&setback);
@@ -133,7 +149,9 @@ impl Relay {
         loop {
             let comment = later(self.heard, self.spoke, self.keep_alive);
             let due = (self.heard + self.idle).min(self.deadline).min(comment);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due.into())));
             if pin!(timer.as_mut()).poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -144,7 +162,9 @@ impl Relay {
             }
             self.timer = None;
             if now >= self.deadline || now >= self.heard + self.idle {
-                self.interrupt(&Setback::timeout("the upstream stopped in the middle of its answer"));
+                self.interrupt(&Setback::timeout(
+                    "the upstream stopped in the middle of its answer",
+                ));
             } else if self.tap.at_boundary() {
                 self.ready.push(Bytes::from_static(COMMENT));
             } else {
@@ -168,7 +188,9 @@ impl Relay {
 
     /// The upstream failed after the stream had begun: the client is told in its own dialect.
     fn interrupt(&mut self, setback: &Setback) {
-        let frames = setback.failure.frames(self.operation, &self.request_id, self.tap.has_content());
+        let frames = setback
+            .failure
+            .frames(self.operation, &self.request_id, self.tap.has_content());
         self.end_with(frames, Some(setback));
     }
 

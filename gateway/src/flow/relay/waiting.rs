@@ -28,7 +28,11 @@ pub(crate) struct Waiting {
 }
 
 enum State {
-    Seeking { running: Running, settlement: Option<Settlement>, comments: Interval },
+    Seeking {
+        running: Running,
+        settlement: Option<Settlement>,
+        comments: Interval,
+    },
     Relaying(Pin<Box<Relay>>),
     Ended,
 }
@@ -37,7 +41,13 @@ impl Waiting {
     pub(super) fn new(running: Running, settlement: Settlement, every: Duration) -> Self {
         let mut comments = tokio::time::interval(every);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { state: State::Seeking { running, settlement: Some(settlement), comments } }
+        Self {
+            state: State::Seeking {
+                running,
+                settlement: Some(settlement),
+                comments,
+            },
+        }
     }
 
     /// The next bytes for the client; `None` at the end.
@@ -46,19 +56,29 @@ impl Waiting {
             match &mut self.state {
                 State::Relaying(relay) => return relay.as_mut().poll_piece(cx),
                 State::Ended => return Poll::Ready(None),
-                State::Seeking { running, settlement, comments } => match running.as_mut().poll(cx) {
+                State::Seeking {
+                    running,
+                    settlement,
+                    comments,
+                } => match running.as_mut().poll(cx) {
                     Poll::Pending => {
                         ready!(comments.poll_tick(cx));
                         return Poll::Ready(Some(Bytes::from_static(COMMENT)));
                     }
                     Poll::Ready((found, dispatch)) => {
-                        let Some(settlement) = settlement.take() else { return Poll::Ready(None) };
+                        let Some(settlement) = settlement.take() else {
+                            return Poll::Ready(None);
+                        };
                         match begin(found, &dispatch, settlement) {
                             Ok(relay) => self.state = State::Relaying(Box::pin(relay)),
                             Err(failure) => {
                                 self.state = State::Ended;
                                 let call = &dispatch.call;
-                                return Poll::Ready(Some(failure.frames(call.operation, &call.request_id, false)));
+                                return Poll::Ready(Some(failure.frames(
+                                    call.operation,
+                                    &call.request_id,
+                                    false,
+                                )));
                             }
                         }
                     }
@@ -75,10 +95,23 @@ fn begin(
     mut settlement: Settlement,
 ) -> Result<Relay, Failure> {
     match found {
-        Ok(Delivery { answer: Answer::Stream { opened, .. }, mut lease, provider, credential, attempts, waited }) => {
+        Ok(Delivery {
+            answer: Answer::Stream { opened, .. },
+            mut lease,
+            provider,
+            credential,
+            attempts,
+            waited,
+        }) => {
             lease.commit();
             settlement.delivering(lease, provider, credential, attempts, waited);
-            Ok(Relay::new(&dispatch.app, &dispatch.call, &dispatch.plan, opened, settlement))
+            Ok(Relay::new(
+                &dispatch.app,
+                &dispatch.call,
+                &dispatch.plan,
+                opened,
+                settlement,
+            ))
         }
         Ok(_) => {
             let setback = Setback::upstream(

@@ -195,10 +195,9 @@ async fn http2_is_spoken_where_it_is_offered_and_shared() {
         .map(|_| {
             let upstream = Arc::clone(&upstream);
             tokio::spawn(async move {
-                let pieces = ["one", "two"].map(|piece| Bytes::from_static(piece.as_bytes()));
                 let request = Request::post("/v1/x?y=1")
                     .header("connection", "close")
-                    .body(RequestBody::Whole(pieces.into_iter().collect()))
+                    .body(RequestBody::Whole(spliced()))
                     .unwrap();
                 text(upstream.send(request).await.unwrap()).await
             })
@@ -208,7 +207,7 @@ async fn http2_is_spoken_where_it_is_offered_and_shared() {
         assert_eq!(
             call.await.unwrap(),
             format!(
-                "POST https://api.test:{}/v1/x?y=1 host=None length=Some(\"6\") connection=None body=onetwo",
+                "POST https://api.test:{}/v1/x?y=1 host=None length=Some(\"13\") connection=None body={{\"model\":\"m\"}}",
                 address.port()
             )
         );

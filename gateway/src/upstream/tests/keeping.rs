@@ -12,10 +12,9 @@ async fn a_request_goes_out_whole_and_its_connection_is_used_again() {
     let (address, mut seen) = echo(OK.to_vec()).await;
     let upstream = upstream(address);
     for _ in 0..3 {
-        let pieces = ["{\"model\":", "\"m\"", "}"].map(|piece| Bytes::from_static(piece.as_bytes()));
         let request = Request::post("/v1/x?y=1")
             .header("authorization", "Bearer k")
-            .body(RequestBody::Whole(pieces.into_iter().collect()))
+            .body(RequestBody::Whole(spliced()))
             .unwrap();
         let response = upstream.send(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
