@@ -109,7 +109,7 @@ async fn echo(answer: Vec<u8>) -> (SocketAddr, mpsc::UnboundedReceiver<(usize, S
 }
 
 /// `{"model":"m"}` in the three pieces that renaming a model leaves.
-fn spliced() -> dialect::Segments {
+fn spliced() -> Segments {
     let body = Bytes::from_static(br#"{"model":"other"}"#);
     let operation = dialect::Operation::Generate(dialect::Api::ChatCompletions);
     let edits = dialect::Edits {

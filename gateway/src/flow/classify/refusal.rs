@@ -40,9 +40,8 @@ pub(crate) fn refused(
     let rest = meaning.rest.map(|(scope, reason)| {
         let end = match (rule.and_then(|rule| rule.rest?.duration), refusal.retry) {
             (Some(duration), _) => RestEnd::For(duration),
-            (None, Some(Retry::After(wait) | Retry::Reset(wait))) if !wait.is_zero() => {
-                RestEnd::Stated(bounded(refusal.retry, wait))
-            }
+            (None, Some(Retry::After(wait))) if !wait.is_zero() => RestEnd::Hinted(wait),
+            (None, Some(Retry::Reset(wait))) if !wait.is_zero() => RestEnd::Stated(wait),
             (None, _) => RestEnd::Guessed,
         };
         (scope, Rest { reason, end })
@@ -53,14 +52,6 @@ pub(crate) fn refused(
         rest,
         guess: meaning.guessed.then(|| (refusal.status, refusal.code.clone())),
         reason: meaning.reason,
-    }
-}
-
-/// A hint holds for an hour at most; a stated reset time is taken at its word.
-fn bounded(retry: Option<Retry>, wait: Duration) -> Duration {
-    match retry {
-        Some(Retry::After(_)) => wait.min(Duration::from_secs(3600)),
-        Some(Retry::Reset(_)) | None => wait,
     }
 }
 
