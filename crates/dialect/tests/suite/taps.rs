@@ -345,6 +345,11 @@ fn an_error_inside_a_200_is_read_and_withheld() {
         let wait = wait.map(|wait| Retry::After(std::time::Duration::from_millis(wait)));
         assert_eq!(failure.retry, wait, "{text}");
         assert!(failure.message.is_some(), "{text}");
+        let error_type = failure.error_type.as_deref();
+        assert!(
+            error_type.is_none_or(|name| name != "error" && !name.contains('.')),
+            "{text}"
+        );
         assert_eq!(outcome.text, frames(text)[..passed].concat());
         assert_eq!(outcome.ending, Ending::Cut);
         assert!(!outcome.is_finished);
