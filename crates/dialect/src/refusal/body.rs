@@ -156,6 +156,10 @@ impl<'a> ErrorBody<'a> {
 
     /// When to come back, from the body. Without a clock, moments are left out.
     pub(super) fn retry(&self, now: Option<Duration>) -> Option<Retry> {
+        self.stated(now).map(retry_after::bounded)
+    }
+
+    fn stated(&self, now: Option<Duration>) -> Option<Retry> {
         if let (Some(at), Some(now)) = (self.resets_at, now) {
             return Some(Retry::Reset(Duration::from_secs(at).saturating_sub(now)));
         }
