@@ -4,6 +4,36 @@
 //! This crate is pure: it knows no socket, no clock and no randomness, and nothing of credentials,
 //! routes or policy. Bytes go in, bytes and facts come out. Start with [`Operation`], which names what
 //! a caller may ask for, and [`Dialect`], which names who speaks how.
+//!
+//! What stays in its format is never decoded as a whole. A request is [peeked](peek) into and
+//! [spliced](Peeked::splice); an answer is [read](read_answer) for the few facts that matter, or [tapped](Tap)
+//! while it streams:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use dialect::{Api, Edits, Ending, Operation, Tap, peek};
+//!
+//! let chat = Operation::Generate(Api::ChatCompletions);
+//! let body = Bytes::from_static(br#"{"model":"fast","stream":true,"messages":[]}"#);
+//! let peeked = peek(chat, &body)?;
+//! let outbound = peeked.splice(&body, &Edits { model: Some("gpt-5"), ask_usage: !peeked.wants_usage });
+//! assert_eq!(
+//!     outbound.into_iter().flatten().collect::<Vec<u8>>(),
+//!     br#"{"model":"gpt-5","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#,
+//! );
+//!
+//! let mut tap = Tap::new(chat, !peeked.wants_usage);
+//! let mut to_client = Vec::new();
+//! let usage = r#"data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
+//! tap.feed(Bytes::from(format!("{usage}\n\ndata: [DONE]\n\n")), &mut to_client);
+//! assert_eq!(tap.end(&mut to_client), Ending::Complete);
+//! assert_eq!(to_client.concat(), b"data: [DONE]\n\n");
+//! assert_eq!(tap.usage().map(|usage| usage.input), Some(9));
+//! # Ok::<(), dialect::PeekError>(())
+//! ```
+//!
+//! When an upstream refuses, [`read_refusal`] says what it means; when the gateway itself must,
+//! [`encode_failure`] says it in the client's words.
 
 mod answer;
 mod calendar;

@@ -17,22 +17,16 @@ pub(super) struct ErrorBody<'a> {
     /// `status` and `reason`.
     finer: [Option<Cow<'a, str>>; 4],
     param: Option<Cow<'a, str>>,
-    /// A number that says when to come back, with its name.
-    resets: Option<Resets<'a>>,
+    /// When the quota resets, in Unix seconds and in seconds from now (Codex sends both).
+    resets_at: Option<u64>,
+    resets_in: Option<u64>,
+    /// Google's `retryDelay`, such as `34s`.
+    delay: Option<Cow<'a, str>>,
     /// The message in lower case, for the rules.
     words: String,
     /// Everything that was sent.
     pub(super) bytes: &'a [u8],
     pub(super) is_html: bool,
-}
-
-enum Resets<'a> {
-    /// Unix seconds.
-    At(u64),
-    /// Seconds from now.
-    In(u64),
-    /// Google's `retryDelay`, such as `34s`.
-    Delay(Cow<'a, str>),
 }
 
 impl<'a> ErrorBody<'a> {
@@ -110,8 +104,7 @@ impl<'a> ErrorBody<'a> {
                 b"message" | b"msg" | b"error_msg" if value.text().is_some() => {
                     keep(&mut self.message, value);
                 }
-                // `{"type":"error","error":{…}}`: the outer type says nothing.
-                b"type" if value.as_bytes() != b"\"error\"" => keep(&mut self.error_type, value),
+                b"type" if !is_event_type(value) => keep(&mut self.error_type, value),
                 b"code" | b"error_code" | b"statusCode" => keep(&mut self.code, value),
                 b"param" => keep(&mut self.param, value),
                 b"status" => keep(&mut self.finer[0], value),
@@ -119,8 +112,8 @@ impl<'a> ErrorBody<'a> {
                 b"reason" => keep(&mut self.finer[2], value),
                 b"details" if value.is_object() => self.finer[3] = value.get(b"error_code").and_then(word),
                 b"details" => self.google_details(value),
-                b"resets_at" => self.resets = value.count().map(Resets::At),
-                b"resets_in_seconds" if self.resets.is_none() => self.resets = value.count().map(Resets::In),
+                b"resets_at" => self.resets_at = value.count(),
+                b"resets_in_seconds" => self.resets_in = value.count(),
                 _ => {}
             }
         }
@@ -133,7 +126,7 @@ impl<'a> ErrorBody<'a> {
                 self.finer[2] = Some(reason);
             }
             if let Some(delay) = detail.get(b"retryDelay").and_then(Raw::text) {
-                self.resets = Some(Resets::Delay(delay));
+                self.delay = Some(delay);
             }
         }
     }
@@ -163,14 +156,18 @@ impl<'a> ErrorBody<'a> {
 
     /// When to come back, from the body. Without a clock, moments are left out.
     pub(super) fn retry(&self, now: Option<Duration>) -> Option<Retry> {
-        match &self.resets {
-            Some(Resets::At(seconds)) => {
-                let at = Duration::from_secs(*seconds);
-                return now.map(|now| Retry::Reset(at.saturating_sub(now)));
-            }
-            Some(Resets::In(seconds)) => return Some(Retry::Reset(Duration::from_secs(*seconds))),
-            Some(Resets::Delay(delay)) => return retry_after::go_duration(delay).map(Retry::After),
-            None => {}
+        self.stated(now).map(retry_after::bounded)
+    }
+
+    fn stated(&self, now: Option<Duration>) -> Option<Retry> {
+        if let (Some(at), Some(now)) = (self.resets_at, now) {
+            return Some(Retry::Reset(Duration::from_secs(at).saturating_sub(now)));
+        }
+        if let Some(seconds) = self.resets_in {
+            return Some(Retry::Reset(Duration::from_secs(seconds)));
+        }
+        if let Some(delay) = self.delay.as_deref().and_then(retry_after::go_duration) {
+            return Some(Retry::After(delay));
         }
         in_words(&self.words, now)
     }
@@ -187,6 +184,11 @@ impl<'a> ErrorBody<'a> {
             retry,
         }
     }
+}
+
+/// `error`, `response.failed`: the type of the event around the error, which says nothing about it.
+fn is_event_type(value: Raw<'_>) -> bool {
+    value.as_bytes() == b"\"error\"" || value.as_bytes().starts_with(b"\"response.")
 }
 
 /// A string or a number, as a short word.

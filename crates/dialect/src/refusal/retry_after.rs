@@ -28,6 +28,15 @@ pub fn parse(headers: &HeaderMap, now: Duration) -> Option<Retry> {
                 .map(Retry::After)
         })
         .or_else(|| exhausted(headers, now).map(Retry::Reset))
+        .map(bounded)
+}
+
+/// Longer waits become the longest.
+pub(super) fn bounded(retry: Retry) -> Retry {
+    match retry {
+        Retry::After(wait) => Retry::After(wait.min(LONGEST)),
+        Retry::Reset(wait) => Retry::Reset(wait.min(LONGEST)),
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

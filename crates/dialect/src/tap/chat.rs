@@ -152,6 +152,7 @@ mod tests {
             ]),
         )
             .prop_map(|(index, name, said, more, finish)| {
+                let said = if name == "role" { "\"assistant\"" } else { said };
                 format!("{{\"index\":{index},\"delta\":{{\"{name}\":{said}{more}}}{finish}}}")
             })
     }

@@ -5,6 +5,8 @@ mod answers;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
 mod peeks;
 #[cfg(test)]
 mod properties;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialect::{
-    Api, Dialect, Edits, Operation, Passthrough, PeekError, Segments, peek, read_answer, read_refusal,
+    Api, Dialect, Edits, Operation, Passthrough, PeekError, Retry, Segments, peek, read_answer, read_refusal,
     retry_after,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -265,7 +265,7 @@ proptest! {
         operation in prop::sample::select(OPERATIONS.to_vec()),
         bytes in prop_oneof![nearly_json(), nearly_sse(), prop::collection::vec(any::<u8>(), 0..100)],
         status in 0u16..1000,
-        retry in "[0-9a-z.:, \\-]{0,20}",
+        retry in "[0-9]{1,24}|[0-9a-z.:, \\-]{0,20}",
     ) {
         let mut headers = HeaderMap::new();
         for name in ["retry-after", "retry-after-ms", "x-ratelimit-reset-tokens", "anthropic-ratelimit-requests-reset"] {
@@ -278,6 +278,9 @@ proptest! {
         for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
             let refusal = read_refusal(dialect, status, &headers, &bytes, now);
             prop_assert_eq!(refusal.status, status);
+            if let Some(Retry::After(wait) | Retry::Reset(wait)) = refusal.retry {
+                prop_assert!(wait <= Duration::from_secs(366 * 86_400));
+            }
         }
         let _ = (Operation::Generate(Api::Embeddings), operation);
     }
