@@ -6,7 +6,7 @@ use snapshot::{CallLimits, Strategy};
 
 use super::{Bench, name_of, stated, succeed};
 use crate::{
-    Denied, Limit, NoneUsable, Outcome, Settled, Store, TokenCounts,
+    Denied, Limit, Member, NoneUsable, Outcome, Settled, Store, TokenCounts,
     testing::{World, member, members, narrow},
 };
 
@@ -193,12 +193,15 @@ async fn a_credential_is_held_to_its_requests_in_any_minute<S: Store>(make: &imp
 }
 
 async fn a_credential_is_held_to_its_tokens<S: Store>(make: &impl Fn() -> S) {
-    let mut limited = member("a");
-    limited.limits = CallLimits {
-        tokens_per_minute: Some(100),
-        ..CallLimits::default()
+    let limited = Member {
+        limits: CallLimits {
+            tokens_per_minute: Some(100),
+            ..CallLimits::default()
+        },
+        ..member("a")
     };
-    let bench = Bench::new(make, World::new(Strategy::RoundRobin, &[limited]));
+    let world = || World::new(Strategy::RoundRobin, std::slice::from_ref(&limited));
+    let bench = Bench::new(make, world());
     let used = |tokens: u64| Settled {
         usage: Some(TokenCounts {
             input: tokens / 2,
@@ -229,6 +232,25 @@ async fn a_credential_is_held_to_its_tokens<S: Store>(make: &impl Fn() -> S) {
     );
     bench.step(60);
     drop(bench.lease().await);
+
+    let bench = Bench::new(make, world());
+    let late = bench.lease().await;
+    bench.lease().await.settle(used(100));
+    assert_eq!(
+        bench.none().await,
+        NoneUsable::Full {
+            soonest: bench.after(61)
+        }
+    );
+    bench.step(10);
+    late.settle(used(100));
+    assert_eq!(
+        bench.none().await,
+        NoneUsable::Full {
+            soonest: bench.after(61)
+        },
+        "what a call under way used in the end moves the moment"
+    );
 }
 
 async fn a_provider_is_held_to_its_concurrency<S: Store>(make: &impl Fn() -> S) {
