@@ -197,7 +197,7 @@ impl FileSource {
     /// Logs each diagnostic when it appears, and that it is gone.
     fn tell(&mut self, diagnostics: BTreeSet<String>) {
         for diagnostic in diagnostics.difference(&self.told) {
-            tracing::warn!("{diagnostic}");
+            tracing::warn!(problem = %diagnostic, "a resource has a problem");
         }
         if diagnostics.is_empty() && !self.told.is_empty() {
             tracing::info!("all resources are good now");

@@ -22,7 +22,7 @@ use crate::{
 };
 use version::Version;
 
-/// The result of [`compile`].
+/// The result of [`compile()`].
 #[derive(Clone, Debug, Default)]
 pub struct Compiled {
     /// What may be served.

@@ -2,7 +2,7 @@
 //!
 //! A field enters these types in the change that enforces it; everything else is refused, so nothing
 //! that is written is silently without effect. Validation that one object allows lives in the schema
-//! (bounds, patterns, CEL rules); what needs other objects is checked by [`crate::compile`].
+//! (bounds, patterns, CEL rules); what needs other objects is checked by [`crate::compile()`].
 
 mod client_key;
 mod common;

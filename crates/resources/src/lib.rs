@@ -2,7 +2,7 @@
 //!
 //! [`kinds`] are the types that people write, [`schema`] is what is generated from them (the definitions for
 //! an API server, and the same checks for files), [`manifest`] reads files into [`Objects`], and
-//! [`compile`] turns objects into what a gateway serves.
+//! [`compile()`] turns objects into what a gateway serves.
 //!
 //! This crate is pure: files, environment and time come in as arguments. It never logs, and nothing that
 //! it says about an object contains the value of a Secret.

@@ -149,7 +149,7 @@ impl SecretValues {
     }
 }
 
-/// Objects by name: what [`crate::compile`] starts from.
+/// Objects by name: what [`crate::compile()`] starts from.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     objects: BTreeMap<Identity, Object>,

@@ -335,6 +335,27 @@ fn a_swapped_link_is_a_change() {
     assert_eq!(bench.names(), ["up", "gpt"], "as a ConfigMap volume changes");
 }
 
+#[test]
+fn a_file_of_equal_age_and_length_in_its_place_is_a_change() {
+    let mut bench = Bench::new(&[("a.yaml", PROVIDER), ("b.yaml", &route("gpt"))]);
+    let age = |path: &Path| {
+        fs::metadata(path)
+            .and_then(|found| found.modified())
+            .expect("an age")
+    };
+    let before = age(&bench.path("b.yaml"));
+    let fresh = bench.path("fresh");
+    fs::write(&fresh, route("foo")).expect("written");
+    fs::File::options()
+        .write(true)
+        .open(&fresh)
+        .and_then(|file| file.set_modified(before))
+        .expect("set");
+    fs::rename(&fresh, bench.path("b.yaml")).expect("renamed");
+    bench.notice();
+    assert_eq!(bench.names(), ["up", "foo"]);
+}
+
 fn replace(path: &Path, text: &str) {
     let fresh = path.with_extension("fresh");
     fs::write(&fresh, text).expect("written");
@@ -357,6 +378,13 @@ fn the_offered_key_works_only_while_the_files_have_none() {
     };
     assert_eq!(clients(&bench), ["default/local"]);
     let own = "apiVersion: roundhouse.dev/v1alpha1\nkind: ClientKey\nmetadata: {name: me}\nspec: {secretRef: {name: keys}}\n";
+    bench.write("b.yaml", &own.replace("secretRef", "secret"));
+    bench.notice();
+    assert_eq!(
+        clients(&bench),
+        [] as [String; 0],
+        "nor does one that is not valid"
+    );
     bench.write("b.yaml", own);
     bench.notice();
     assert!(bench.source.has_client_keys());

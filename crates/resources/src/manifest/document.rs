@@ -301,7 +301,7 @@ fn reserved(metadata: &ObjectMeta, document: &Node) -> Result<(), Vec<Problem>> 
     )])
 }
 
-/// A reference that cannot be expanded stays: [`crate::compile`] tells it by name.
+/// A reference that cannot be expanded stays: [`crate::compile()`] tells it by name.
 fn expand_url(document: &mut Node, surroundings: &mut dyn Surroundings) {
     if let Some(url) = document.get_mut("spec").and_then(|spec| spec.get_mut("url"))
         && let Content::Text(text) = &mut url.content

@@ -1,4 +1,5 @@
-//! Checks an object of a file as an API server would: structure, defaults, then CEL rules.
+//! Checks an object of a file as an API server would: structure, then CEL rules on the object with its
+//! defaults. The defaults themselves come from the types, which the schema has them from.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     schema_of,
-    shape::{Of, Shape, Unique},
+    shape::{Shape, Unique},
 };
 use crate::{
     Kind, Reason,
@@ -40,7 +41,7 @@ impl Checker {
         }
     }
 
-    /// The spec with defaults filled in, or what is wrong with it. Rules about changes are left out: a file
+    /// The spec as written, or what is wrong with it. Rules about changes are left out: a file
     /// has no former version.
     pub(crate) fn spec(&self, kind: Kind, name: &str, document: &Node) -> Result<Value, Vec<Problem>> {
         let Some((shape, rules)) = self.kinds.get(&kind) else {
@@ -114,11 +115,11 @@ impl Problems {
     }
 
     fn value(&mut self, shape: &Shape, node: &Node, path: &str) -> Value {
-        match (&shape.of, &node.content) {
-            (Of::Object { properties, required }, Content::Map(_)) => {
+        match (shape, &node.content) {
+            (Shape::Object { properties, required }, Content::Map(_)) => {
                 self.object(properties, required, node, path)
             }
-            (Of::Map { values, min, max }, Content::Map(entries)) => {
+            (Shape::Map { values, min, max }, Content::Map(entries)) => {
                 self.size(node.line, path, "entries", entries.len(), *min, *max);
                 let mut map = Map::new();
                 for entry in entries {
@@ -128,7 +129,7 @@ impl Problems {
                 Value::Object(map)
             }
             (
-                Of::List {
+                Shape::List {
                     items,
                     min,
                     max,
@@ -145,43 +146,43 @@ impl Problems {
                 self.unique(unique, &values, nodes, path);
                 Value::Array(values)
             }
-            (Of::Text { .. }, Content::Text(text)) => {
-                self.text(&shape.of, text, node.line, path);
+            (Shape::Text { .. }, Content::Text(text)) => {
+                self.text(shape, text, node.line, path);
                 Value::String(text.clone())
             }
-            (Of::Integer { min, max }, Content::Integer(number)) => {
+            (Shape::Integer { min, max }, Content::Integer(number)) => {
                 self.integer(*number, *min, *max, node.line, path);
                 json!(number)
             }
             #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
-            (Of::Integer { min, max }, Content::Float(number))
+            (Shape::Integer { min, max }, Content::Float(number))
                 if number.fract() == 0.0 && number.abs() < 1e15 =>
             {
                 self.integer(*number as i64, *min, *max, node.line, path);
                 json!(*number as i64)
             }
-            (Of::Boolean, Content::Boolean(value)) => json!(value),
-            (of, content) => {
-                self.wrong_type(of, content, node.line, path);
+            (Shape::Boolean, Content::Boolean(value)) => json!(value),
+            (shape, content) => {
+                self.wrong_type(shape, content, node.line, path);
                 Value::Null
             }
         }
     }
 
-    fn wrong_type(&mut self, of: &Of, found: &Content, line: u32, path: &str) {
-        let expected = match of {
-            Of::Object { .. } | Of::Map { .. } => "a map",
-            Of::List { .. } => "a list",
-            Of::Text { .. } => "a string",
-            Of::Integer { .. } => "a whole number",
-            Of::Boolean => "true or false",
-            Of::Any => return,
+    fn wrong_type(&mut self, shape: &Shape, found: &Content, line: u32, path: &str) {
+        let expected = match shape {
+            Shape::Object { .. } | Shape::Map { .. } => "a map",
+            Shape::List { .. } => "a list",
+            Shape::Text { .. } => "a string",
+            Shape::Integer { .. } => "a whole number",
+            Shape::Boolean => "true or false",
+            Shape::Any => return,
         };
-        let hint = match (of, found) {
-            (Of::Text { .. }, Content::Boolean(_) | Content::Integer(_) | Content::Float(_)) => {
+        let hint = match (shape, found) {
+            (Shape::Text { .. }, Content::Boolean(_) | Content::Integer(_) | Content::Float(_)) => {
                 "; put it in quotes"
             }
-            (Of::Integer { .. } | Of::Boolean, Content::Text(_)) => "; write it without quotes",
+            (Shape::Integer { .. } | Shape::Boolean, Content::Text(_)) => "; write it without quotes",
             _ => "",
         };
         let found = found.name();
@@ -217,11 +218,6 @@ impl Problems {
                 }
             }
         }
-        for (name, shape) in properties {
-            if let (Some(default), false) = (&shape.default, object.contains_key(name)) {
-                object.insert(name.clone(), with_defaults(shape, default));
-            }
-        }
         for name in required {
             if !object.contains_key(name) {
                 self.add(node.line, &format!("{path}.{name}"), "is required".to_owned());
@@ -253,14 +249,14 @@ impl Problems {
         }
     }
 
-    fn text(&mut self, of: &Of, text: &str, line: u32, path: &str) {
-        let Of::Text {
+    fn text(&mut self, shape: &Shape, text: &str, line: u32, path: &str) {
+        let Shape::Text {
             min,
             max,
             pattern,
             one_of,
             is_time,
-        } = of
+        } = shape
         else {
             return;
         };
@@ -327,21 +323,5 @@ fn in_words(pattern: &str) -> String {
         MODEL_NAME => "expected a name without spaces and `*`".to_owned(),
         HEADER_NAME => "expected the name of a header".to_owned(),
         other => format!("does not match {other}"),
-    }
-}
-
-/// A default with the defaults inside it filled in.
-fn with_defaults(shape: &Shape, value: &Value) -> Value {
-    match (&shape.of, value) {
-        (Of::Object { properties, .. }, Value::Object(given)) => {
-            let mut object = given.clone();
-            for (name, shape) in properties {
-                if let (Some(default), false) = (&shape.default, object.contains_key(name)) {
-                    object.insert(name.clone(), with_defaults(shape, default));
-                }
-            }
-            Value::Object(object)
-        }
-        _ => value.clone(),
     }
 }

@@ -6,24 +6,18 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What a value must look like.
-pub(super) struct Shape {
-    pub(super) of: Of,
-    /// Put in where the field is absent.
-    pub(super) default: Option<Value>,
-}
-
-pub(super) enum Of {
+pub(super) enum Shape {
     Object {
-        properties: BTreeMap<String, Shape>,
+        properties: BTreeMap<String, Self>,
         required: Vec<String>,
     },
     Map {
-        values: Box<Shape>,
+        values: Box<Self>,
         min: usize,
         max: usize,
     },
     List {
-        items: Box<Shape>,
+        items: Box<Self>,
         min: usize,
         max: usize,
         unique: Unique,
@@ -53,15 +47,6 @@ pub(super) enum Unique {
 
 impl Shape {
     pub(super) fn new(schema: &Value) -> Self {
-        Self {
-            of: Of::new(schema),
-            default: schema.get("default").cloned(),
-        }
-    }
-}
-
-impl Of {
-    fn new(schema: &Value) -> Self {
         let texts = |key: &str| -> Vec<String> {
             let list = schema[key].as_array().into_iter().flatten();
             list.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -69,7 +54,7 @@ impl Of {
         let size = |key: &str| schema[key].as_u64().and_then(|size| usize::try_from(size).ok());
         match schema["type"].as_str().unwrap_or_default() {
             "object" if schema.get("additionalProperties").is_some() => Self::Map {
-                values: Box::new(Shape::new(&schema["additionalProperties"])),
+                values: Box::new(Self::new(&schema["additionalProperties"])),
                 min: size("minProperties").unwrap_or(0),
                 max: size("maxProperties").unwrap_or(usize::MAX),
             },
@@ -77,13 +62,13 @@ impl Of {
                 let properties = schema["properties"].as_object().into_iter().flatten();
                 Self::Object {
                     properties: properties
-                        .map(|(name, schema)| (name.clone(), Shape::new(schema)))
+                        .map(|(name, schema)| (name.clone(), Self::new(schema)))
                         .collect(),
                     required: texts("required"),
                 }
             }
             "array" => Self::List {
-                items: Box::new(Shape::new(&schema["items"])),
+                items: Box::new(Self::new(&schema["items"])),
                 min: size("minItems").unwrap_or(0),
                 max: size("maxItems").unwrap_or(usize::MAX),
                 unique: match schema["x-kubernetes-list-type"].as_str() {
