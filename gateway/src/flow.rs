@@ -53,7 +53,7 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
     let live = app.live(); // one version for the whole call
     let caller =
         authenticate(&app, &live, &inbound).inspect_err(|failure| Settlement::stranger(&app, failure))?;
-    let mut settlement = Settlement::new(&app, &inbound, &caller);
+    let mut settlement = Settlement::new(&app, &inbound, path.operation, &caller);
     let planned = async {
         let slot = app
             .enter()
@@ -69,6 +69,7 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
             call,
             plan,
             first: Some(first),
+            asked: None,
         })
     };
     match planned.await {

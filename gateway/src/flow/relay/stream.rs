@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use dialect::{Ending, Operation, Tap};
+use dialect::{Ending, Tap};
 use http::StatusCode;
 use tokio::time::Sleep;
 
@@ -29,7 +29,6 @@ use crate::{
 /// A stream that has begun. Dropping it before its end means that the client left.
 pub(crate) struct Relay {
     app: Arc<App>,
-    operation: Operation,
     request_id: Arc<str>,
     tap: Tap,
     /// The upstream's body; `None` when nothing more is wanted of it.
@@ -67,7 +66,6 @@ impl Relay {
         app.metrics.open_streams.inc();
         let mut relay = Self {
             app: app.clone(),
-            operation: call.operation,
             request_id: call.request_id.clone(),
             tap,
             body,
@@ -188,15 +186,13 @@ impl Relay {
 
     /// The upstream failed after the stream had begun: the client is told in its own dialect.
     fn interrupt(&mut self, setback: &Setback) {
-        let frames = setback
-            .failure
-            .frames(self.operation, &self.request_id, self.tap.has_content());
+        let frames = setback.failure.frames_after(&self.tap, &self.request_id);
         self.end_with(frames, Some(setback));
     }
 
     /// The gateway ends the stream.
     fn fail(&mut self, failure: &Failure) {
-        let frames = failure.frames(self.operation, &self.request_id, self.tap.has_content());
+        let frames = failure.frames_after(&self.tap, &self.request_id);
         self.end_with(frames, None);
     }
 
