@@ -20,6 +20,7 @@ mod settle;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use tracing::Instrument;
 
 pub(crate) use body_memory::BodyMemory;
 pub(crate) use budget::Budgets;
@@ -54,6 +55,7 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
     let caller =
         authenticate(&app, &live, &inbound).inspect_err(|failure| Settlement::stranger(&app, failure))?;
     let mut settlement = Settlement::new(&app, &inbound, path.operation, &caller);
+    let span = settlement.span().clone();
     let planned = async {
         let slot = app
             .enter()
@@ -72,7 +74,7 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
             asked: None,
         })
     };
-    match planned.await {
+    match planned.instrument(span).await {
         Ok(dispatch) => relay::answer(dispatch, settlement).await,
         Err(failure) => Err(settlement.failed(failure)),
     }

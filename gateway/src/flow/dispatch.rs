@@ -9,6 +9,7 @@ use dialect::{Retry, retry_after};
 use pool::{Blame, Lease, NoneUsable, Outcome, Settled};
 use smallvec::SmallVec;
 use snapshot::{CredentialName, FallbackOn, Fault, ProviderName, Timestamp};
+use tracing::Instrument;
 
 use super::{
     classify::{Answer, Reading, Setback, classify},
@@ -170,7 +171,14 @@ impl Dispatch {
             };
             classify(&self.app, &self.call, hop, credential, reply, &reading).await
         };
-        let answer = answer.await;
+        let span = tracing::debug_span!(
+            "attempt",
+            provider = %hop.provider.provider.name,
+            credential = %credential.credential.name,
+            model = &*hop.model,
+            attempt = trail.attempts,
+        );
+        let answer = answer.instrument(span).await;
         trail.waited += began.elapsed();
         answer
     }

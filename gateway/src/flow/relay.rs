@@ -9,6 +9,7 @@ use std::time::Instant;
 use dialect::{Dialect, response_header_allowed};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 pub(crate) use raw::Raw;
 pub(crate) use stream::Relay;
@@ -27,8 +28,9 @@ pub(super) async fn answer(
     mut dispatch: Dispatch,
     mut settlement: Settlement,
 ) -> Result<Response<ReplyBody>, Failure> {
+    let span = settlement.span().clone();
     if !dispatch.call.stream {
-        return match dispatch.run().await {
+        return match dispatch.run().instrument(span).await {
             Ok(delivery) => Ok(deliver(delivery, &dispatch, settlement)),
             Err(failure) => {
                 settlement.asked(dispatch.asked.take());
@@ -38,7 +40,7 @@ pub(super) async fn answer(
     }
     let patience = dispatch.plan.served.stream.keep_alive_after;
     let mut running = Box::pin(async move {
-        let found = dispatch.run().await;
+        let found = dispatch.run().instrument(span).await;
         (found, dispatch)
     });
     match timeout(patience, &mut running).await {

@@ -17,6 +17,8 @@ use super::{
     peek::{Call, Payload},
     route::Plan,
 };
+use tracing::{Span, debug_span, field};
+
 use crate::{
     app::{App, InFlight},
     failure::Failure,
@@ -29,7 +31,6 @@ use crate::{
 pub(crate) struct Settlement {
     app: Arc<App>,
     caller: Caller,
-    request_id: Arc<str>,
     operation: Operation,
     arrived: Instant,
     status: StatusCode,
@@ -39,6 +40,8 @@ pub(crate) struct Settlement {
     attempt: Option<Attempt>,
     asked: Option<ProviderName>,
     ended: bool,
+    /// The call, for traces; its attempts are its children.
+    span: Span,
 }
 
 /// What is known of a call once it has a plan.
@@ -80,7 +83,6 @@ impl Settlement {
         Self {
             app: app.clone(),
             caller: caller.clone(),
-            request_id: inbound.request_id.clone(),
             operation,
             arrived: inbound.arrived,
             status: StatusCode::OK,
@@ -90,7 +92,25 @@ impl Settlement {
             attempt: None,
             asked: None,
             ended: false,
+            span: debug_span!(
+                "call",
+                request_id = &*inbound.request_id,
+                client = %caller.client.name,
+                operation = operation.as_str(),
+                route = field::Empty,
+                credential = field::Empty,
+                attempts = field::Empty,
+                status = field::Empty,
+                outcome = field::Empty,
+                input_tokens = field::Empty,
+                output_tokens = field::Empty,
+            ),
         }
+    }
+
+    /// The call as a span.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// The call has a place among those in flight.
@@ -297,25 +317,27 @@ impl Settlement {
         })
     }
 
+    /// Ends the span, and says in one line what became of the call. Both cost nothing where nobody listens.
     fn log(&self, outcome: Outcome, usage: Option<Usage>, duration: Duration) {
-        if !tracing::enabled!(tracing::Level::DEBUG) {
+        if self.span.is_disabled() {
             return;
         }
-        let usage = usage.unwrap_or_default();
-        tracing::debug!(
-            request_id = &*self.request_id,
-            client = %self.caller.client.name,
-            route = self.planned.as_ref().map(|planned| &*planned.route),
-            operation = self.planned.as_ref().map(|planned| planned.operation.as_str()),
-            credential = self.credential().map(|name| name.as_str()),
-            attempts = self.attempt.as_ref().map(|attempt| attempt.attempts),
-            status = self.status.as_u16(),
-            outcome = outcome.as_str(),
-            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            input_tokens = usage.input,
-            output_tokens = usage.output,
-            "call ended"
-        );
+        if let Some(planned) = &self.planned {
+            self.span.record("route", &*planned.route);
+        }
+        if let Some(attempt) = &self.attempt {
+            self.span
+                .record("credential", attempt.lease.credential().as_str());
+            self.span.record("attempts", attempt.attempts);
+        }
+        if let Some(usage) = usage {
+            self.span.record("input_tokens", usage.input);
+            self.span.record("output_tokens", usage.output);
+        }
+        self.span.record("status", self.status.as_u16());
+        self.span.record("outcome", outcome.as_str());
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.span.in_scope(|| tracing::debug!(duration_ms, "call ended"));
     }
 }
 

@@ -31,7 +31,11 @@ impl PoolCollector {
         let of_credential = &["namespace", "credential"];
         let age = "Seconds since the resources being served were applied.";
         Ok(Self {
-            snapshot: gauge("snapshot_info", "The version of the resources being served.", &["version"])?,
+            snapshot: gauge(
+                "snapshot_info",
+                "The version of the resources being served.",
+                &["version"],
+            )?,
             age: IntGauge::new("roundhouse_snapshot_age_seconds", age)?,
             app: Arc::downgrade(app),
             in_flight: gauge(
@@ -55,7 +59,13 @@ impl PoolCollector {
 
 impl PoolCollector {
     fn all(&self) -> [&dyn Collector; 5] {
-        [&self.in_flight, &self.resting, &self.ready, &self.snapshot, &self.age]
+        [
+            &self.in_flight,
+            &self.resting,
+            &self.ready,
+            &self.snapshot,
+            &self.age,
+        ]
     }
 }
 
@@ -73,7 +83,8 @@ impl Collector for PoolCollector {
         }
         let snapshot = app.snapshot();
         self.snapshot.with_label_values(&[&snapshot.version]).set(1);
-        self.age.set(i64::try_from(app.snapshot_age().as_secs()).unwrap_or(i64::MAX));
+        self.age
+            .set(i64::try_from(app.snapshot_age().as_secs()).unwrap_or(i64::MAX));
         for (name, credential) in &snapshot.credentials {
             let ready = app.is_usable(name) && !credential.suspended;
             self.ready
