@@ -136,6 +136,14 @@ impl Failure {
         .retry_after(Duration::from_secs(1))
     }
 
+    /// This gateway ends and cannot wait for the answer.
+    pub(crate) fn shutting_down() -> Self {
+        Self::overloaded(
+            "gateway_shutting_down",
+            "the gateway is shutting down; send the request again",
+        )
+    }
+
     /// This gateway is broken; the detail is in its log.
     pub(crate) fn internal() -> Self {
         Self::new(

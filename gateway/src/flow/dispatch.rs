@@ -23,6 +23,7 @@ use super::{
 use crate::{
     app::App,
     failure::Failure,
+    lifecycle::Phase,
     live::{LiveCredential, LiveProvider},
     metrics,
 };
@@ -76,8 +77,18 @@ enum Next {
 }
 
 impl Dispatch {
-    /// Looks for an answer. Dropping the future gives back everything that it holds.
+    /// Looks for an answer, until there is one, nothing is left to try, or the gateway must end. Dropping the future
+    /// gives back everything that it holds.
     pub(crate) async fn run(&mut self) -> Result<Delivery, Failure> {
+        let ending = self.app.drain.clone().reached(Phase::Ending);
+        tokio::select! {
+            biased;
+            found = self.search() => found,
+            () = ending => Err(Failure::shutting_down()),
+        }
+    }
+
+    async fn search(&mut self) -> Result<Delivery, Failure> {
         let mut trail = Trail::default();
         let mut priority = None;
         for index in 0..self.plan.hops.len() {

@@ -253,8 +253,9 @@ impl Settlement {
         self.log(outcome, usage, duration);
         // Limits count what a call that was not finished has used too, as well as it can be known.
         let charged = usage.or_else(|| self.estimate(outcome, frames));
-        if let Some(admission) = self.admission.take() {
-            admission.settle(charged.map_or(0, |usage| usage.input + usage.output));
+        // A call whose use is not known says nothing about the next one's: it only gives its place back.
+        if let Some((admission, usage)) = self.admission.take().zip(charged) {
+            admission.settle(usage.input + usage.output);
         }
         if let Some(Attempt {
             lease,

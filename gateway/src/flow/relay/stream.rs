@@ -9,7 +9,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use dialect::{Ending, Tap};
-use http::StatusCode;
 use tokio::time::Sleep;
 
 use super::{COMMENT, later};
@@ -100,11 +99,7 @@ impl Relay {
                 Poll::Ready(piece) => self.heard(piece.map(Result::ok)),
                 Poll::Pending => {
                     if self.ending.as_mut().poll(cx).is_ready() {
-                        self.fail(&Failure::upstream(
-                            StatusCode::SERVICE_UNAVAILABLE,
-                            "gateway_shutting_down",
-                            "the gateway is shutting down; send the request again",
-                        ));
+                        self.fail(&Failure::shutting_down());
                     } else if self.poll_timer(cx).is_pending() {
                         return Poll::Pending;
                     }
