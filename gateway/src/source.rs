@@ -118,6 +118,11 @@ impl FileSource {
         self.publish(Instant::now());
     }
 
+    /// What is wrong at the moment, one line each with its place. Holds no secret.
+    pub fn problems(&self) -> impl Iterator<Item = &str> {
+        self.told.iter().map(String::as_str)
+    }
+
     /// What the files say now and from now on. Always holds a value.
     pub fn desired(&self) -> watch::Receiver<Arc<Desired>> {
         self.desired.subscribe()

@@ -22,6 +22,15 @@ use crate::{CLIENT_KEY, Client, Fixture, Metrics, eventually, tools::panic_with}
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(15);
 
+/// What the quickstart reads: the environment of whoever runs the tests is not the test's.
+const QUICKSTART: [&str; 5] = [
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_BASE_URL",
+    "LOCAL_BASE_URL",
+];
+
 /// A running gateway. Dropping it ends the process; when the test failed, its log is printed.
 #[derive(Debug)]
 pub struct Gateway {
@@ -78,6 +87,11 @@ pub fn binary() -> PathBuf {
 
 /// Runs `roundhouse-gateway validate` on files with these names and contents.
 pub fn validate(files: &[(&str, &str)]) -> Validation {
+    validate_with(files, &[])
+}
+
+/// The same, with environment variables.
+pub fn validate_with(files: &[(&str, &str)], variables: &[(String, String)]) -> Validation {
     let folder = TempDir::new().expect("a temporary folder can be made");
     for (name, content) in files {
         fs::write(folder.path().join(name), content).expect("the folder is writable");
@@ -85,6 +99,7 @@ pub fn validate(files: &[(&str, &str)]) -> Validation {
     let done = Command::new(binary())
         .arg("validate")
         .arg(folder.path())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .output()
         .expect("the gateway's binary starts");
@@ -159,8 +174,11 @@ impl Launch {
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+            .stderr(Stdio::piped());
+        for name in QUICKSTART {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if !self.arguments.iter().any(|argument| argument == "--drain-min") {
             command.args(["--drain-min", "0s"]);
         }

@@ -18,7 +18,7 @@ mod upstream;
 
 pub use client::{Answer, Client, Request, Streaming};
 pub use fixture::{CLIENT_KEY, Fixture, credential_key};
-pub use gateway::{Gateway, Launch, Validation, binary, validate};
+pub use gateway::{Gateway, Launch, Validation, binary, validate, validate_with};
 pub use metrics::Metrics;
 pub use tools::{eventually, repository, tool_cache};
 pub use upstream::{Certificates, Gate, Reply, Seen, Upstream, When};

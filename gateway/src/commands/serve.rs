@@ -1,5 +1,7 @@
 //! `roundhouse-gateway serve`: opens the state, starts the listeners, and serves until asked to end.
 
+mod introduction;
+
 use std::{io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
@@ -10,6 +12,8 @@ use prometheus::Registry;
 use snapshot::DigestKey;
 use telemetry::{Health, admin::routes};
 use tokio::sync::watch;
+
+use introduction::Door;
 
 use crate::{
     admin,
@@ -48,7 +52,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let signals = lifecycle::signals().context("signals cannot be received")?;
     let state = StateDir::open(&arguments.state_dir)?;
     let digests = state.digest_key()?;
-    let source = source(arguments, &state, &digests)?;
+    let (source, generated) = source(arguments, &state, &digests)?;
     let desired = source.desired();
 
     let health = Health::new();
@@ -99,6 +103,18 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     health.ready();
     tracing::info!(listener = "client", address = %clients_at, tls = tls.is_some(), "listening");
     tracing::info!(listener = "admin", address = %admin_at, "listening");
+    if let Some(generated) = &generated {
+        let door = Door {
+            address: clients_at,
+            tls: tls.is_some(),
+        };
+        introduce(&introduction::text(
+            generated,
+            &first.snapshot,
+            source.problems(),
+            door,
+        ))?;
+    }
     let drains = DrainSettings {
         min: arguments.drain_min,
         max: arguments.drain_max,
@@ -115,15 +131,19 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
 }
 
 /// Opens the resource files. While they name no caller, a generated key works, or nobody could call.
-fn source(arguments: &Serve, state: &StateDir, digests: &DigestKey) -> anyhow::Result<FileSource> {
+fn source(
+    arguments: &Serve,
+    state: &StateDir,
+    digests: &DigestKey,
+) -> anyhow::Result<(FileSource, Option<GeneratedKey>)> {
     let made = state.path().join("resources");
     let mut source = FileSource::open(arguments.resources.clone(), Some(made), digests.clone())?;
-    if !source.has_client_keys() {
-        let generated = state.client_key()?;
-        introduce(&generated)?;
-        source.offer_key(generated.key);
+    if source.has_client_keys() {
+        return Ok((source, None));
     }
-    Ok(source)
+    let generated = state.client_key()?;
+    source.offer_key(generated.key.clone());
+    Ok((source, Some(generated)))
 }
 
 /// Serves every new state from the moment that it is there.
@@ -153,16 +173,10 @@ fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<tokio::net::TcpList
     server::bind(address).with_context(|| format!("cannot listen on {address} ({flag})"))
 }
 
-/// Shows a key that was just made, which is the only time; says where it is otherwise.
-fn introduce(generated: &GeneratedKey) -> anyhow::Result<()> {
+/// Tells a person what to call. Standard output is for that; the log is elsewhere.
+fn introduce(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let path = generated.path.display();
-    if generated.fresh {
-        let key = String::from_utf8_lossy(generated.key.expose());
-        writeln!(out, "A client key was made and is kept in {path}:\n{key}")?;
-    } else {
-        writeln!(out, "The client key is in {path}")?;
-    }
+    out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
 }

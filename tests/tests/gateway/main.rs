@@ -19,6 +19,8 @@ mod canary;
 #[cfg(test)]
 mod commit;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod first_run;
@@ -42,6 +44,8 @@ mod models;
 mod overload;
 #[cfg(test)]
 mod passthrough;
+#[cfg(test)]
+mod quickstart;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -1,0 +1,74 @@
+//! What the documents show is what the gateway takes.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use harness::{repository, validate_with};
+
+/// README.md and everything in docs.
+fn documents() -> Vec<PathBuf> {
+    let mut documents = vec![repository().join("README.md")];
+    let entries = fs::read_dir(repository().join("docs")).unwrap();
+    documents.extend(
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
+    );
+    documents
+}
+
+/// The YAML in a document, with the line on which each block begins.
+fn blocks(text: &str) -> Vec<(usize, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (index, line) in text.lines().enumerate() {
+        match &mut open {
+            None if line == "```yaml" => open = Some((index + 2, String::new())),
+            None => {}
+            Some(_) if line == "```" => blocks.extend(open.take()),
+            Some((_, block)) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+        }
+    }
+    assert!(open.is_none(), "a block of YAML does not end");
+    blocks
+}
+
+/// What stands between `${` and `}`.
+fn references(block: &str) -> BTreeSet<&str> {
+    block
+        .split("${")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('}')?.0))
+        .collect()
+}
+
+#[test]
+fn every_resource_in_the_documents_is_valid() {
+    let mut checked = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for (line, block) in blocks(&text) {
+            let (files, variables): (Vec<&str>, Vec<&str>) = references(&block)
+                .into_iter()
+                .partition(|name| name.starts_with("file:"));
+            // No two values are the same, as no two keys may be.
+            let value = |name: &str| format!("a-long-enough-value-of-{name}");
+            let contents: Vec<String> = files.iter().map(|name| value(name)).collect();
+            let mut folder = vec![("block.yaml", block.as_str())];
+            for (name, content) in files.iter().zip(&contents) {
+                folder.push((name.trim_start_matches("file:"), content));
+            }
+            let variables: Vec<(String, String)> = variables
+                .iter()
+                .filter(|name| !name.contains(":-"))
+                .map(|name| ((*name).to_owned(), value(name)))
+                .collect();
+            let said = validate_with(&folder, &variables);
+            assert_eq!(said.code, 0, "{}:{line}:\n{}", document.display(), said.text());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 5, "only {checked} blocks were found");
+}
