@@ -72,3 +72,56 @@ fn every_resource_in_the_documents_is_valid() {
     }
     assert!(checked >= 5, "only {checked} blocks were found");
 }
+
+/// The fields and enumerated values of `spec` in a generated definition, which is YAML in block style.
+fn words(definition: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    let spec = definition
+        .lines()
+        .skip_while(|line| *line != "          spec:")
+        .take_while(|line| *line != "          status:");
+    for line in spec {
+        let text = line.trim_start();
+        let indent = line.len() - text.len();
+        if let Some(value) = text.strip_prefix("- ") {
+            if above
+                .last()
+                .is_some_and(|(at, key)| *at == indent && *key == "enum")
+            {
+                words.insert(value.to_owned());
+            }
+            continue;
+        }
+        above.retain(|(at, _)| *at < indent);
+        let Some((key, _)) = text.split_once(':') else {
+            continue;
+        };
+        if above.last().is_some_and(|(_, parent)| *parent == "properties") {
+            words.insert(key.to_owned());
+        }
+        above.push((indent, key));
+    }
+    words
+}
+
+#[test]
+fn every_field_and_value_is_documented() {
+    let guide = fs::read_to_string(repository().join("docs/resources.md")).unwrap();
+    let told: BTreeSet<&str> = guide
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .collect();
+    for kind in ["providers", "credentials", "modelroutes", "clientkeys"] {
+        let definition = repository().join(format!("deploy/crds/{kind}.yaml"));
+        let words = words(&fs::read_to_string(definition).unwrap());
+        assert!(words.len() >= 8, "{kind}: only {words:?} were found");
+        let missing: Vec<_> = words
+            .iter()
+            .filter(|word| !told.contains(word.as_str()))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "docs/resources.md does not tell of {missing:?} of {kind}"
+        );
+    }
+}
