@@ -124,6 +124,11 @@ impl App {
         self.live.load().snapshot.clone()
     }
 
+    /// For how long it has been served.
+    pub(crate) fn snapshot_age(&self) -> Duration {
+        self.live.load().since.elapsed()
+    }
+
     /// Whether a credential has a key that can be presented.
     pub(crate) fn is_usable(&self, name: &CredentialName) -> bool {
         self.live.load().credential(name).is_some()

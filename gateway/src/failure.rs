@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use dialect::{Dialect, FailureKind, Operation};
+use dialect::{Dialect, FailureKind, Operation, Tap};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use snapshot::Fault;
 
@@ -136,6 +136,14 @@ impl Failure {
         .retry_after(Duration::from_secs(1))
     }
 
+    /// This gateway ends and cannot wait for the answer.
+    pub(crate) fn shutting_down() -> Self {
+        Self::overloaded(
+            "gateway_shutting_down",
+            "the gateway is shutting down; send the request again",
+        )
+    }
+
     /// This gateway is broken; the detail is in its log.
     pub(crate) fn internal() -> Self {
         Self::new(
@@ -199,9 +207,14 @@ impl Failure {
         response
     }
 
-    /// The frames that end a stream which was already answered with status 200.
-    pub(crate) fn frames(&self, operation: Operation, request_id: &str, started: bool) -> Bytes {
-        dialect::encode_stream_failure(operation, &self.in_dialect(request_id), started)
+    /// The frames that end a stream of which the client has nothing but status 200 and comments.
+    pub(crate) fn frames(&self, operation: Operation, request_id: &str) -> Bytes {
+        dialect::encode_stream_failure(operation, &self.in_dialect(request_id), false)
+    }
+
+    /// The frames that end a stream, going on from what it has said.
+    pub(crate) fn frames_after(&self, tap: &Tap, request_id: &str) -> Bytes {
+        tap.encode_failure(&self.in_dialect(request_id), tap.has_content())
     }
 }
 

@@ -20,6 +20,7 @@ mod settle;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use tracing::Instrument;
 
 pub(crate) use body_memory::BodyMemory;
 pub(crate) use budget::Budgets;
@@ -53,7 +54,8 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
     let live = app.live(); // one version for the whole call
     let caller =
         authenticate(&app, &live, &inbound).inspect_err(|failure| Settlement::stranger(&app, failure))?;
-    let mut settlement = Settlement::new(&app, &inbound, &caller);
+    let mut settlement = Settlement::new(&app, &inbound, path.operation, &caller);
+    let span = settlement.span().clone();
     let planned = async {
         let slot = app
             .enter()
@@ -69,9 +71,10 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
             call,
             plan,
             first: Some(first),
+            asked: None,
         })
     };
-    match planned.await {
+    match planned.instrument(span).await {
         Ok(dispatch) => relay::answer(dispatch, settlement).await,
         Err(failure) => Err(settlement.failed(failure)),
     }

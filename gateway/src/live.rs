@@ -6,7 +6,7 @@
 mod names;
 mod provider;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot};
 
@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Live {
     /// What administrators want.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// When this was made.
+    pub(crate) since: Instant,
     /// Model names and who serves them.
     pub(crate) names: Names,
     /// Providers that can be called.
@@ -70,6 +72,7 @@ impl Live {
         let anonymous = allow_anonymous.then(|| Arc::new(anonymous(metrics)));
         Self {
             names: Names::new(&snapshot),
+            since: Instant::now(),
             snapshot,
             providers,
             clients,

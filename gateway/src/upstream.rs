@@ -250,12 +250,13 @@ impl Upstream {
             Kept::Answered(result) => return result,
             Kept::Unsent(body) => body,
         };
-        match self.connector.in_time(self.connect()).await? {
+        // Boxed, because every call would carry the room for what few of them do.
+        match Box::pin(self.connector.in_time(self.connect())).await? {
             Fresh::Http1(io) => {
                 let outbox = self.outbox(&parts, body);
                 self.exchange(io, outbox, &parts).await.map_err(SendError::from)
             }
-            Fresh::Http2(stream) => match stream.exchange(&parts, &self.authority, body).await {
+            Fresh::Http2(stream) => match Box::pin(stream.exchange(&parts, &self.authority, body)).await {
                 Ok((head, answer)) => Ok(Response::from_parts(head, UpstreamBody::http2(answer))),
                 Err(failed) => Err(SendError::Http2(failed.source)),
             },
@@ -267,7 +268,7 @@ impl Upstream {
         let repeat = body.repeat();
         if let Some(stream) = self.connections.take_h2() {
             let connection = Arc::clone(stream.connection());
-            return match stream.exchange(parts, &self.authority, body).await {
+            return match Box::pin(stream.exchange(parts, &self.authority, body)).await {
                 Ok((head, answer)) => {
                     Kept::Answered(Ok(Response::from_parts(head, UpstreamBody::http2(answer))))
                 }

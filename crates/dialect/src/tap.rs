@@ -164,6 +164,11 @@ impl Tap {
         self.state == State::Finished
     }
 
+    /// Whether what was seen amounts to an answer, if only an empty one: a chat has content, or a choice that ended.
+    pub fn is_answer(&self) -> bool {
+        self.progress.content || self.format != Format::Chat || self.progress.choices.all_finished()
+    }
+
     /// The error that the stream ended with instead of an answer, once. Its frame is not forwarded, nor is
     /// anything after it.
     pub fn failure(&mut self) -> Option<Refusal> {

@@ -128,9 +128,10 @@ fn shape(call: &Call, headers: &HeaderMap) -> Shape {
             .get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    if is(b"text/event-stream") {
+    let passes = matches!(call.operation, Operation::Passthrough(_));
+    if is(b"text/event-stream") && (call.stream || passes) {
         Shape::Events
-    } else if !matches!(call.operation, Operation::Passthrough(_)) {
+    } else if !passes {
         // Whatever it calls itself, it must be JSON or it is no answer.
         Shape::Json
     } else if is(b"application/json") && !is_download(call) {

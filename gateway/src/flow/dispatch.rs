@@ -5,9 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dialect::{Retry, retry_after};
 use pool::{Blame, Lease, NoneUsable, Outcome, Settled};
 use smallvec::SmallVec;
-use snapshot::{CredentialName, FallbackOn, Fault, Timestamp};
+use snapshot::{CredentialName, FallbackOn, Fault, ProviderName, Timestamp};
+use tracing::Instrument;
 
 use super::{
     classify::{Answer, Reading, Setback, classify},
@@ -16,10 +18,12 @@ use super::{
     route::Plan,
     select::{none_usable, select, soonest},
     send::send,
+    settle::Attempt,
 };
 use crate::{
     app::App,
     failure::Failure,
+    lifecycle::Phase,
     live::{LiveCredential, LiveProvider},
     metrics,
 };
@@ -34,18 +38,14 @@ pub(crate) struct Dispatch {
     pub(crate) plan: Plan,
     /// The pick that was made with the admission.
     pub(crate) first: Option<Result<Lease, NoneUsable>>,
+    /// The Provider that was asked last.
+    pub(crate) asked: Option<ProviderName>,
 }
 
-/// An answer with the lease that it was got under.
+/// An answer with the attempt that got it.
 pub(crate) struct Delivery {
     pub(crate) answer: Answer,
-    pub(crate) lease: Lease,
-    pub(crate) provider: Arc<LiveProvider>,
-    pub(crate) credential: Arc<LiveCredential>,
-    /// Attempts made, this one included.
-    pub(crate) attempts: u32,
-    /// Time spent waiting for upstreams.
-    pub(crate) waited: Duration,
+    pub(crate) attempt: Attempt,
 }
 
 /// What the attempts so far came to.
@@ -55,6 +55,8 @@ struct Trail {
     refusals: u32,
     failures: u32,
     waited: Duration,
+    /// What the last upstream said of its remaining quota: nothing is left for this long.
+    spent: Option<Duration>,
     /// Credentials of the present hop that were asked.
     tried: SmallVec<[CredentialName; 4]>,
     /// A refusal whose meaning waits for a second opinion.
@@ -75,8 +77,18 @@ enum Next {
 }
 
 impl Dispatch {
-    /// Looks for an answer. Dropping the future gives back everything that it holds.
+    /// Looks for an answer, until there is one, nothing is left to try, or the gateway must end. Dropping the future
+    /// gives back everything that it holds.
     pub(crate) async fn run(&mut self) -> Result<Delivery, Failure> {
+        let ending = self.app.drain.clone().reached(Phase::Ending);
+        tokio::select! {
+            biased;
+            found = self.search() => found,
+            () = ending => Err(Failure::shutting_down()),
+        }
+    }
+
+    async fn search(&mut self) -> Result<Delivery, Failure> {
         let mut trail = Trail::default();
         let mut priority = None;
         for index in 0..self.plan.hops.len() {
@@ -119,15 +131,16 @@ impl Dispatch {
                     self.app
                         .metrics
                         .attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
-                    let (attempts, waited) = (trail.attempts, trail.waited);
-                    return Ok(Some(Delivery {
-                        answer,
+                    let (attempts, waited, spent) = (trail.attempts, trail.waited, trail.spent);
+                    let attempt = Attempt {
                         lease,
                         provider,
                         credential,
                         attempts,
                         waited,
-                    }));
+                        spent,
+                    };
+                    return Ok(Some(Delivery { answer, attempt }));
                 }
                 Err(setback) => match self.after(index, lease, setback, trail) {
                     Next::Credential => {}
@@ -160,22 +173,25 @@ impl Dispatch {
             policy: self.plan.served.stream,
             deadline: self.call.arrived + hop.provider.provider.timeouts.total,
         };
+        self.asked = Some(hop.provider.provider.name.clone());
         let answer = async {
             let reply = send(hop, outbound.request, self.call.stream, reading.deadline).await?;
+            trail.spent = match retry_after::parse(&reply.headers, self.app.since_epoch()) {
+                Some(Retry::Reset(wait)) => Some(wait),
+                Some(Retry::After(_)) | None => None,
+            };
             classify(&self.app, &self.call, hop, credential, reply, &reading).await
         };
-        let answer = answer.await;
+        let span = tracing::debug_span!(
+            "attempt",
+            provider = %hop.provider.provider.name,
+            credential = %credential.credential.name,
+            model = &*hop.model,
+            attempt = trail.attempts,
+        );
+        let answer = answer.instrument(span).await;
         trail.waited += began.elapsed();
-        answer.map_err(|setback| {
-            if outbound.once {
-                Setback {
-                    reason: None,
-                    ..setback
-                }
-            } else {
-                setback
-            }
-        })
+        answer
     }
 
     /// Settles a failed attempt and decides where to go.
@@ -194,15 +210,18 @@ impl Dispatch {
             }
             Fault::Credential => {
                 trail.refusals += 1;
-                if let Some(guess) = &setback.guess {
+                if let Some(guess) = setback.guess.as_ref().filter(|_| replayable) {
                     return self.doubt(guess.clone(), lease, setback, trail);
                 }
                 let blame = self.rest(&hop.provider, lease, &setback);
+                if !replayable {
+                    return Next::End(setback.failure);
+                }
                 trail.last = Some(setback);
                 match blame {
                     // The upstream refuses everybody: asking the other credentials would only rest them too.
                     Blame::Provider => Next::Hop,
-                    Blame::AsSettled if replayable && trail.refusals < REFUSALS_MAX => Next::Credential,
+                    Blame::AsSettled if trail.refusals < REFUSALS_MAX => Next::Credential,
                     Blame::AsSettled => Next::Hop,
                 }
             }

@@ -23,16 +23,14 @@ pub(super) struct Outbound {
     pub(super) request: Request<RequestBody>,
     /// The stream's usage was asked for on our own account, and must be taken out again.
     pub(super) hide_usage: bool,
-    /// The body can only be sent once.
-    pub(super) once: bool,
 }
 
 /// Writes the request: the body spliced, the path as the vendor wants it, the key of this moment.
 pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) -> Result<Outbound, Failure> {
     let hide_usage = asks_for_usage(call, hop);
     let mut headers = headers(call, hop, credential);
-    let (body, once) = match &mut call.payload {
-        Payload::Empty => (RequestBody::Empty, false),
+    let body = match &mut call.payload {
+        Payload::Empty => RequestBody::Empty,
         Payload::Json { body, peeked, .. } => {
             let written = peeked.model.as_ref().map(|model| model.value.as_str());
             let rename =
@@ -41,11 +39,11 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
                 model: rename.then_some(&*hop.model),
                 ask_usage: hide_usage,
             };
-            (RequestBody::Whole(peeked.splice(body, &edits)), false)
+            RequestBody::Whole(peeked.splice(body, &edits))
         }
         Payload::Form(form) => {
             let form = form.take().ok_or_else(Failure::internal)?;
-            (send_form(form, &hop.model, &mut headers), true)
+            send_form(form, &hop.model, &mut headers)
         }
     };
     let mut request = Request::new(body);
@@ -57,11 +55,7 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
         )
     })?;
     *request.headers_mut() = headers;
-    Ok(Outbound {
-        request,
-        hide_usage,
-        once,
-    })
+    Ok(Outbound { request, hide_usage })
 }
 
 /// Whether the upstream must be asked for a stream's usage because the caller did not.

@@ -106,7 +106,7 @@ fn list(
         patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
     };
     let mut listed = BTreeMap::new();
-    if let Some(provider) = pinned.and_then(|name| live.snapshot.providers.get(name)) {
+    if let Some(provider) = pinned {
         for model in provider.models.iter().filter(|model| allowed(&model.name)) {
             let owner: Arc<str> = provider.name.name().into();
             let (max_input_tokens, max_output_tokens) = (model.max_input_tokens, model.max_output_tokens);

@@ -8,7 +8,11 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt;
 
 use super::{Inbound, Path, body_memory::Held};
-use crate::{app::App, failure::Failure, server::RequestBody};
+use crate::{
+    app::App,
+    failure::Failure,
+    server::{BodyError, RequestBody},
+};
 
 /// Longest JSON body, collected whole.
 const JSON_MAX: u64 = 32 << 20;
@@ -162,8 +166,18 @@ fn too_large(limit: u64) -> Failure {
     )
 }
 
-fn broken_body() -> Failure {
-    Failure::invalid("incomplete_body", "the request body ended early or was malformed")
+fn broken_body(error: &BodyError) -> Failure {
+    match error {
+        BodyError::TooSlow => Failure::caller(
+            FailureKind::Timeout,
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "the request body took too long to arrive",
+        ),
+        BodyError::Malformed(_) | BodyError::Gone(_) => {
+            Failure::invalid("incomplete_body", "the request body ended early or was malformed")
+        }
+    }
 }
 
 /// Reads a whole body, within the bounds of one call and of all together.
@@ -184,7 +198,7 @@ async fn collect(app: &App, mut body: RequestBody, length: Option<u64>) -> Resul
     let mut whole: Option<Bytes> = None;
     let mut pieces = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(|_| broken_body())?.into_data() else {
+        let Ok(piece) = frame.map_err(|error| broken_body(&error))?.into_data() else {
             continue;
         };
         let arrived = pieces.len() + whole.as_ref().map_or(0, Bytes::len) + piece.len();
@@ -248,7 +262,7 @@ async fn form(
         }
         match body.frame().await {
             Some(frame) => {
-                if let Ok(piece) = frame.map_err(|_| broken_body())?.into_data() {
+                if let Ok(piece) = frame.map_err(|error| broken_body(&error))?.into_data() {
                     head.extend_from_slice(&piece);
                 }
             }

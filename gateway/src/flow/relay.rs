@@ -9,6 +9,7 @@ use std::time::Instant;
 use dialect::{Dialect, response_header_allowed};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 pub(crate) use raw::Raw;
 pub(crate) use stream::Relay;
@@ -27,20 +28,27 @@ pub(super) async fn answer(
     mut dispatch: Dispatch,
     mut settlement: Settlement,
 ) -> Result<Response<ReplyBody>, Failure> {
+    let span = settlement.span().clone();
     if !dispatch.call.stream {
-        return match dispatch.run().await {
+        return match dispatch.run().instrument(span).await {
             Ok(delivery) => Ok(deliver(delivery, &dispatch, settlement)),
-            Err(failure) => Err(settlement.failed(failure)),
+            Err(failure) => {
+                settlement.asked(dispatch.asked.take());
+                Err(settlement.failed(failure))
+            }
         };
     }
     let patience = dispatch.plan.served.stream.keep_alive_after;
     let mut running = Box::pin(async move {
-        let found = dispatch.run().await;
+        let found = dispatch.run().instrument(span).await;
         (found, dispatch)
     });
     match timeout(patience, &mut running).await {
         Ok((Ok(delivery), dispatch)) => Ok(deliver(delivery, &dispatch, settlement)),
-        Ok((Err(failure), _)) => Err(settlement.failed(failure)),
+        Ok((Err(failure), dispatch)) => {
+            settlement.asked(dispatch.asked);
+            Err(settlement.failed(failure))
+        }
         Err(_) => {
             settlement.answered(StatusCode::OK);
             let mut response = Response::new(ReplyBody::waiting(Waiting::new(running, settlement, patience)));
@@ -53,16 +61,11 @@ pub(super) async fn answer(
 /// Builds the response to a delivery.
 fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) -> Response<ReplyBody> {
     let dialect = dispatch.call.dialect;
-    let Delivery {
-        answer,
-        mut lease,
-        provider,
-        credential,
-        attempts,
-        waited,
-    } = delivery;
-    lease.commit();
-    let debug = settlement.debug_headers().then(|| lease.credential().clone());
+    let Delivery { answer, mut attempt } = delivery;
+    attempt.lease.commit();
+    let shown = settlement
+        .debug_headers()
+        .then(|| (attempt.lease.credential().clone(), attempt.attempts));
     let mut response = match answer {
         Answer::Whole {
             status,
@@ -72,16 +75,16 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
             object_ids,
         } => {
             for id in &object_ids {
-                dispatch.app.pool.remember(id, lease.credential());
+                dispatch.app.pool.remember(id, attempt.lease.credential());
             }
             settlement.answered(status);
-            settlement.delivering(lease, provider, credential, attempts, waited);
+            settlement.delivering(attempt);
             settlement.succeeded(usage);
             passed(dialect, status, &headers, ReplyBody::whole(body))
         }
         Answer::Stream { headers, opened } => {
             settlement.answered(StatusCode::OK);
-            settlement.delivering(lease, provider, credential, attempts, waited);
+            settlement.delivering(attempt);
             let relay = Relay::new(&dispatch.app, &dispatch.call, &dispatch.plan, opened, settlement);
             let mut response = passed(dialect, StatusCode::OK, &headers, ReplyBody::stream(relay));
             event_stream(response.headers_mut());
@@ -93,8 +96,8 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
             body,
         } => {
             settlement.answered(status);
-            let idle = provider.provider.timeouts.idle;
-            settlement.delivering(lease, provider, credential, attempts, waited);
+            let idle = attempt.provider.provider.timeouts.idle;
+            settlement.delivering(attempt);
             passed(
                 dialect,
                 status,
@@ -103,7 +106,7 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
             )
         }
     };
-    if let Some(credential) = debug {
+    if let Some((credential, attempts)) = shown {
         let headers = response.headers_mut();
         if let Ok(name) = HeaderValue::from_str(credential.as_str()) {
             headers.insert(HeaderName::from_static("x-roundhouse-credential"), name);
@@ -147,7 +150,10 @@ fn event_stream(headers: &mut HeaderMap) {
 }
 
 /// A comment line: keeps a connection alive and is invisible to every client.
-const COMMENT: &[u8] = b": keep-alive\n\n";
+///
+/// No blank line follows: it would end an event that the upstream has only given an `id:`, and `OpenAI`'s Python SDK
+/// fails on such.
+const COMMENT: &[u8] = b": keep-alive\n";
 
 /// The moment of something that happens `after` the later of two moments.
 fn later(a: Instant, b: Instant, after: std::time::Duration) -> Instant {

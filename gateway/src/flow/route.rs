@@ -6,7 +6,7 @@ use dialect::{Dialect, FailureKind, Operation, Passthrough};
 use http::StatusCode;
 use pool::Lane;
 use smallvec::SmallVec;
-use snapshot::{AffinityBy, ClientName, CredentialName, FallbackOn, ModelPattern};
+use snapshot::{AffinityBy, ClientName, CredentialName, FallbackOn, ModelPattern, Provider};
 
 use super::{
     authenticate::Caller,
@@ -55,10 +55,9 @@ pub(super) async fn route(app: &App, live: &Live, caller: &Caller, call: &Call) 
     }
     let holder = holder(app, live, caller, call).await?;
     let served = match (&holder, &call.model) {
-        (Some((provider, _)), model) => Arc::new(Served::pinned(
-            &provider.provider.name,
-            model.as_deref().unwrap_or(""),
-        )),
+        (Some((provider, _)), model) => {
+            Arc::new(Served::pinned(&provider.provider, model.as_deref().unwrap_or("")))
+        }
         (None, Some(model)) => named(live, caller, call, model)?,
         (None, None) => unnamed(live, caller, call)?,
     };
@@ -97,7 +96,7 @@ async fn holder(
         let name = app.pool.recall(id).await.ok_or_else(missing)?;
         let (provider, _) = live.credential(&name).ok_or_else(missing)?;
         // An id is no permission: the caller must be able to reach the Provider in its own right.
-        if !reachable(live, caller, call).any(|reachable| *reachable == provider.provider.name) {
+        if !reachable(live, caller, call).any(|reachable| reachable.name == provider.provider.name) {
             return Err(missing());
         }
         if found.as_ref().is_some_and(|(_, held_by)| *held_by != name) {
@@ -112,32 +111,19 @@ async fn holder(
 }
 
 /// The Providers that the caller may use, and that the path allows.
-fn reachable<'a>(
-    live: &'a Live,
-    caller: &Caller,
-    call: &'a Call,
-) -> impl Iterator<Item = &'a snapshot::ProviderName> {
+fn reachable<'a>(live: &'a Live, caller: &Caller, call: &'a Call) -> impl Iterator<Item = &'a Arc<Provider>> {
     let pinned = call.path.provider.as_deref();
     live.names
         .providers(caller.client.name.namespace())
         .into_iter()
-        .filter(move |name| pinned.is_none_or(|pinned| name.name() == pinned))
+        .filter(move |provider| pinned.is_none_or(|pinned| provider.name.name() == pinned))
 }
 
 /// Who serves a named model.
 fn named(live: &Live, caller: &Caller, call: &Call, model: &str) -> Result<Arc<Served>, Failure> {
     let namespace = caller.client.name.namespace();
     match pinned(live, namespace, call)? {
-        Some(provider) => {
-            let upstream = live.snapshot.providers.get(provider).and_then(|provider| {
-                let listed = provider.models.iter().find(|listed| *listed.name == *model)?;
-                listed.upstream_name.clone()
-            });
-            Ok(Arc::new(Served::pinned(
-                provider,
-                upstream.as_deref().unwrap_or(model),
-            )))
-        }
+        Some(provider) => Ok(Arc::new(Served::pinned(provider, model))),
         None => live
             .names
             .resolve(namespace, model)
@@ -146,11 +132,7 @@ fn named(live: &Live, caller: &Caller, call: &Call, model: &str) -> Result<Arc<S
 }
 
 /// The Provider that the path pins.
-fn pinned<'a>(
-    live: &'a Live,
-    namespace: &str,
-    call: &Call,
-) -> Result<Option<&'a snapshot::ProviderName>, Failure> {
+fn pinned<'a>(live: &'a Live, namespace: &str, call: &Call) -> Result<Option<&'a Arc<Provider>>, Failure> {
     let Some(name) = call.path.provider.as_deref() else {
         return Ok(None);
     };
@@ -178,9 +160,9 @@ fn unnamed(live: &Live, caller: &Caller, call: &Call) -> Result<Arc<Served>, Fai
         .names
         .providers(namespace)
         .into_iter()
-        .filter(|name| {
+        .filter(|known| {
             live.providers
-                .get(name)
+                .get(&known.name)
                 .is_some_and(|provider| serves(provider, call.operation))
         })
         .collect();
@@ -190,7 +172,7 @@ fn unnamed(live: &Live, caller: &Caller, call: &Call) -> Result<Arc<Served>, Fai
         several => {
             let names: Vec<_> = several
                 .iter()
-                .map(|name| format!("/{}/v1", name.name()))
+                .map(|provider| format!("/{}/v1", provider.name.name()))
                 .collect();
             Err(Failure::invalid(
                 "ambiguous_provider",

@@ -7,8 +7,8 @@ use std::{
 
 use dialect::{Operation, Refusal, Usage};
 use http::StatusCode;
-use pool::{Admission, Lease, Settled, TokenCounts};
-use snapshot::{CredentialName, Timeouts};
+use pool::{Admission, Lease, Rest, RestEnd, Settled, TokenCounts};
+use snapshot::{CredentialName, ProviderName, RestReason, RestScope, Timeouts};
 
 use super::{
     Inbound,
@@ -17,6 +17,8 @@ use super::{
     peek::{Call, Payload},
     route::Plan,
 };
+use tracing::{Span, debug_span, field};
+
 use crate::{
     app::{App, InFlight},
     failure::Failure,
@@ -29,14 +31,17 @@ use crate::{
 pub(crate) struct Settlement {
     app: Arc<App>,
     caller: Caller,
-    request_id: Arc<str>,
+    operation: Operation,
     arrived: Instant,
     status: StatusCode,
     slot: Option<InFlight>,
     planned: Option<Planned>,
     admission: Option<Admission>,
     attempt: Option<Attempt>,
+    asked: Option<ProviderName>,
     ended: bool,
+    /// The call, for traces; its attempts are its children.
+    span: Span,
 }
 
 /// What is known of a call once it has a plan.
@@ -50,12 +55,16 @@ struct Planned {
 }
 
 /// The attempt that is delivered.
-struct Attempt {
-    lease: Lease,
-    provider: Arc<LiveProvider>,
-    credential: Arc<LiveCredential>,
-    attempts: u32,
-    waited: Duration,
+pub(crate) struct Attempt {
+    pub(crate) lease: Lease,
+    pub(crate) provider: Arc<LiveProvider>,
+    pub(crate) credential: Arc<LiveCredential>,
+    /// Attempts made, this one included.
+    pub(crate) attempts: u32,
+    /// Time spent waiting for upstreams.
+    pub(crate) waited: Duration,
+    /// The upstream said that nothing is left for this long.
+    pub(crate) spent: Option<Duration>,
 }
 
 /// Bytes of a request's JSON per token, roughly, for estimates of calls that were cancelled.
@@ -70,19 +79,38 @@ impl Settlement {
             .ended(failure.status, Outcome::Failed, Duration::ZERO);
     }
 
-    pub(super) fn new(app: &Arc<App>, inbound: &Inbound, caller: &Caller) -> Self {
+    pub(super) fn new(app: &Arc<App>, inbound: &Inbound, operation: Operation, caller: &Caller) -> Self {
         Self {
             app: app.clone(),
             caller: caller.clone(),
-            request_id: inbound.request_id.clone(),
+            operation,
             arrived: inbound.arrived,
             status: StatusCode::OK,
             slot: None,
             planned: None,
             admission: None,
             attempt: None,
+            asked: None,
             ended: false,
+            span: debug_span!(
+                "call",
+                request_id = &*inbound.request_id,
+                client = %caller.client.name,
+                operation = operation.as_str(),
+                route = field::Empty,
+                credential = field::Empty,
+                attempts = field::Empty,
+                status = field::Empty,
+                outcome = field::Empty,
+                input_tokens = field::Empty,
+                output_tokens = field::Empty,
+            ),
         }
+    }
+
+    /// The call as a span.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// The call has a place among those in flight.
@@ -116,21 +144,13 @@ impl Settlement {
     }
 
     /// An attempt is being delivered.
-    pub(super) fn delivering(
-        &mut self,
-        lease: Lease,
-        provider: Arc<LiveProvider>,
-        credential: Arc<LiveCredential>,
-        attempts: u32,
-        waited: Duration,
-    ) {
-        self.attempt = Some(Attempt {
-            lease,
-            provider,
-            credential,
-            attempts,
-            waited,
-        });
+    pub(super) fn delivering(&mut self, attempt: Attempt) {
+        self.attempt = Some(attempt);
+    }
+
+    /// The Provider that was asked last, for a call that failed.
+    pub(super) fn asked(&mut self, provider: Option<ProviderName>) {
+        self.asked = provider;
     }
 
     /// Whether the caller wants to know which credential served it.
@@ -163,9 +183,10 @@ impl Settlement {
 
     /// The whole stream was sent.
     pub(super) fn streamed(mut self, usage: Option<Usage>, frames: u64, first_token: Option<Instant>) {
-        if let (Some(first), Some(meters)) = (first_token, self.meters()) {
+        if let Some(first) = first_token {
             let tokens = usage.map_or(frames, |usage| usage.output);
-            meters.streamed(first - self.arrived, first.elapsed(), tokens);
+            self.meters()
+                .streamed(first - self.arrived, first.elapsed(), tokens);
         }
         self.end(Outcome::Succeeded, usage, frames, None);
     }
@@ -193,28 +214,37 @@ impl Settlement {
         failure
     }
 
-    fn meters(&self) -> Option<Arc<CallMeters>> {
-        let planned = self.planned.as_ref()?;
-        let provider = self
+    /// The counters of this call. Before it has a route it is counted under its caller's namespace alone.
+    fn meters(&self) -> Arc<CallMeters> {
+        let delivered = self
             .attempt
             .as_ref()
             .map(|attempt| &attempt.provider.provider.name);
-        Some(self.app.metrics.call(
-            &planned.namespace,
-            &planned.route,
-            provider,
-            Some(planned.operation),
-        ))
+        let provider = delivered.or(self.asked.as_ref());
+        match &self.planned {
+            Some(Planned {
+                namespace,
+                route,
+                operation,
+                ..
+            }) => self
+                .app
+                .metrics
+                .call(namespace, route, provider, Some(*operation)),
+            None => {
+                let namespace = self.caller.client.name.namespace().into();
+                self.app
+                    .metrics
+                    .call(&namespace, &"".into(), provider, Some(self.operation))
+            }
+        }
     }
 
     fn end(&mut self, outcome: Outcome, usage: Option<Usage>, frames: u64, setback: Option<&Setback>) {
         self.ended = true;
         let duration = self.arrived.elapsed();
         self.caller.meters.ended(outcome);
-        let nobody: Arc<str> = "".into();
-        let meters = self
-            .meters()
-            .unwrap_or_else(|| self.app.metrics.call(&nobody, &nobody, None, None));
+        let meters = self.meters();
         meters.ended(self.status, outcome, duration);
         if let Some(usage) = usage {
             meters.used(usage);
@@ -223,14 +253,16 @@ impl Settlement {
         self.log(outcome, usage, duration);
         // Limits count what a call that was not finished has used too, as well as it can be known.
         let charged = usage.or_else(|| self.estimate(outcome, frames));
-        if let Some(admission) = self.admission.take() {
-            admission.settle(charged.map_or(0, |usage| usage.input + usage.output));
+        // A call whose use is not known says nothing about the next one's: it only gives its place back.
+        if let Some((admission, usage)) = self.admission.take().zip(charged) {
+            admission.settle(usage.input + usage.output);
         }
         if let Some(Attempt {
             lease,
             provider,
             credential,
             waited,
+            spent,
             ..
         }) = self.attempt.take()
         {
@@ -240,7 +272,15 @@ impl Settlement {
             if let Some(usage) = usage {
                 credential.meters.used(usage);
             }
-            let rest = setback.and_then(|setback| setback.rest);
+            // Nothing left, said in time: the next call need not find out by a refusal.
+            let spent = spent.map(|wait| {
+                let rest = Rest {
+                    reason: RestReason::RateLimited,
+                    end: RestEnd::Stated(wait),
+                };
+                (RestScope::Credential, rest)
+            });
+            let rest = setback.and_then(|setback| setback.rest).or(spent);
             if let Some((_, rest)) = &rest {
                 self.app.metrics.rest(&provider.provider.name, rest.reason);
             }
@@ -278,25 +318,27 @@ impl Settlement {
         })
     }
 
+    /// Ends the span, and says in one line what became of the call. Both cost nothing where nobody listens.
     fn log(&self, outcome: Outcome, usage: Option<Usage>, duration: Duration) {
-        if !tracing::enabled!(tracing::Level::DEBUG) {
+        if self.span.is_disabled() {
             return;
         }
-        let usage = usage.unwrap_or_default();
-        tracing::debug!(
-            request_id = &*self.request_id,
-            client = %self.caller.client.name,
-            route = self.planned.as_ref().map(|planned| &*planned.route),
-            operation = self.planned.as_ref().map(|planned| planned.operation.as_str()),
-            credential = self.credential().map(|name| name.as_str()),
-            attempts = self.attempt.as_ref().map(|attempt| attempt.attempts),
-            status = self.status.as_u16(),
-            outcome = outcome.as_str(),
-            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            input_tokens = usage.input,
-            output_tokens = usage.output,
-            "call ended"
-        );
+        if let Some(planned) = &self.planned {
+            self.span.record("route", &*planned.route);
+        }
+        if let Some(attempt) = &self.attempt {
+            self.span
+                .record("credential", attempt.lease.credential().as_str());
+            self.span.record("attempts", attempt.attempts);
+        }
+        if let Some(usage) = usage {
+            self.span.record("input_tokens", usage.input);
+            self.span.record("output_tokens", usage.output);
+        }
+        self.span.record("status", self.status.as_u16());
+        self.span.record("outcome", outcome.as_str());
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.span.in_scope(|| tracing::debug!(duration_ms, "call ended"));
     }
 }
 

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use snapshot::{Consumers, ModelPattern, ProviderName, Retry, Route, Snapshot, StreamPolicy, Target};
+use snapshot::{
+    Consumers, ModelPattern, Provider, ProviderName, Retry, Route, Snapshot, StreamPolicy, Target,
+};
 
 /// Looks model names up: a key's own namespace first, then what other namespaces offer to all.
 #[derive(Default)]
@@ -20,7 +22,7 @@ struct Scope {
     exact: HashMap<Arc<str>, Arc<Served>>,
     listed: BTreeMap<Arc<str>, Arc<Served>>,
     globs: Vec<(ModelPattern, Arc<Served>)>,
-    providers: BTreeMap<Arc<str>, ProviderName>,
+    providers: BTreeMap<Arc<str>, Arc<Provider>>,
 }
 
 /// Who serves a model name.
@@ -71,7 +73,7 @@ impl Names {
                 scope
                     .providers
                     .entry(provider.name.name().into())
-                    .or_insert_with(|| provider.name.clone());
+                    .or_insert_with(|| provider.clone());
                 for model in &provider.models {
                     let target = target(&provider.name, model.upstream_name.clone());
                     let served = scope
@@ -105,19 +107,19 @@ impl Names {
     }
 
     /// The Provider called `name`, for a key of `namespace`.
-    pub(crate) fn provider(&self, namespace: &str, name: &str) -> Option<&ProviderName> {
+    pub(crate) fn provider(&self, namespace: &str, name: &str) -> Option<&Arc<Provider>> {
         self.visible(namespace)
             .find_map(|scope| scope.providers.get(name))
     }
 
     /// All Providers that a key of `namespace` may use.
-    pub(crate) fn providers(&self, namespace: &str) -> Vec<&ProviderName> {
+    pub(crate) fn providers(&self, namespace: &str) -> Vec<&Arc<Provider>> {
         let mut all: Vec<_> = self
             .visible(namespace)
             .flat_map(|scope| scope.providers.values())
             .collect();
-        all.sort();
-        all.dedup();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.dedup_by(|a, b| a.name == b.name);
         all
     }
 
@@ -159,8 +161,7 @@ impl Scope {
             return Some(served.clone());
         }
         let (provider, model) = model.split_once('/')?;
-        let name = self.providers.get(provider)?;
-        Some(Arc::new(Served::pinned(name, model)))
+        Some(Arc::new(Served::pinned(self.providers.get(provider)?, model)))
     }
 }
 
@@ -176,10 +177,15 @@ impl Served {
         }
     }
 
-    /// The route that leads to one Provider only.
-    pub(crate) fn pinned(provider: &ProviderName, model: &str) -> Self {
-        let mut served = Self::implicit(provider, model);
-        served.targets.push(target(provider, Some(model.into())));
+    /// The route that leads to one Provider only, under its own name for the model if it lists it.
+    pub(crate) fn pinned(provider: &Provider, model: &str) -> Self {
+        let listed = provider.models.iter().find(|listed| *listed.name == *model);
+        let upstream = listed.and_then(|listed| listed.upstream_name.clone());
+        let mut served = Self::implicit(&provider.name, model);
+        served.targets.push(target(
+            &provider.name,
+            Some(upstream.unwrap_or_else(|| model.into())),
+        ));
         served
     }
 

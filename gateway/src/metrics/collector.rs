@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use pool::Resting;
 use prometheus::{
-    IntGaugeVec, Opts,
+    IntGauge, IntGaugeVec, Opts,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
@@ -18,6 +18,8 @@ pub struct PoolCollector {
     in_flight: IntGaugeVec,
     resting: IntGaugeVec,
     ready: IntGaugeVec,
+    snapshot: IntGaugeVec,
+    age: IntGauge,
 }
 
 impl PoolCollector {
@@ -27,7 +29,14 @@ impl PoolCollector {
             IntGaugeVec::new(Opts::new(format!("roundhouse_{name}"), help), labels)
         };
         let of_credential = &["namespace", "credential"];
+        let age = "Seconds since the resources being served were applied.";
         Ok(Self {
+            snapshot: gauge(
+                "snapshot_info",
+                "The version of the resources being served.",
+                &["version"],
+            )?,
+            age: IntGauge::new("roundhouse_snapshot_age_seconds", age)?,
             app: Arc::downgrade(app),
             in_flight: gauge(
                 "credential_in_flight",
@@ -48,22 +57,34 @@ impl PoolCollector {
     }
 }
 
+impl PoolCollector {
+    fn all(&self) -> [&dyn Collector; 5] {
+        [
+            &self.in_flight,
+            &self.resting,
+            &self.ready,
+            &self.snapshot,
+            &self.age,
+        ]
+    }
+}
+
 impl Collector for PoolCollector {
     fn desc(&self) -> Vec<&Desc> {
-        [&self.in_flight, &self.resting, &self.ready]
-            .into_iter()
-            .flat_map(Collector::desc)
-            .collect()
+        self.all().into_iter().flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let Some(app) = self.app.upgrade() else {
             return Vec::new();
         };
-        for gauge in [&self.in_flight, &self.resting, &self.ready] {
+        for gauge in [&self.in_flight, &self.resting, &self.ready, &self.snapshot] {
             gauge.reset();
         }
         let snapshot = app.snapshot();
+        self.snapshot.with_label_values(&[&snapshot.version]).set(1);
+        self.age
+            .set(i64::try_from(app.snapshot_age().as_secs()).unwrap_or(i64::MAX));
         for (name, credential) in &snapshot.credentials {
             let ready = app.is_usable(name) && !credential.suspended;
             self.ready
@@ -91,9 +112,6 @@ impl Collector for PoolCollector {
                     .set(1);
             }
         }
-        [&self.in_flight, &self.resting, &self.ready]
-            .into_iter()
-            .flat_map(Collector::collect)
-            .collect()
+        self.all().into_iter().flat_map(Collector::collect).collect()
     }
 }

@@ -92,7 +92,11 @@ pub(super) async fn converse<S, H, F, B>(
         let activity = activity.clone();
         move |request: Request<Incoming>| {
             let call = activity.open();
-            let response = handler(request.map(|body| RequestBody::new(body, patience)), peer);
+            // hyper keeps room for a call's future as long as the connection lives: room for a pointer.
+            let response = Box::pin(handler(
+                request.map(|body| RequestBody::new(body, patience)),
+                peer,
+            ));
             async move { Ok::<_, Infallible>(response.await.map(|body| ResponseBody::new(body, call))) }
         }
     });

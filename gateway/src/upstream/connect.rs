@@ -83,6 +83,11 @@ impl Connector {
             .unwrap_or(Err(SendError::ConnectTimeout { after: self.timeout }))
     }
 
+    /// Whether the bytes may go there: in the clear only to a service or where strangers do not listen.
+    fn may_be_plain(&self, address: IpAddr) -> bool {
+        self.trust.is_some() || self.service || AddressKind::of(address) != AddressKind::Public
+    }
+
     /// The addresses that may be connected to, alternating between the families.
     async fn resolve(&self) -> Result<Vec<SocketAddr>, SendError> {
         let found = self
@@ -99,6 +104,7 @@ impl Connector {
         let allowed: Vec<SocketAddr> = found
             .into_iter()
             .filter(|address| self.addresses.allows(address.ip(), self.service))
+            .filter(|address| self.may_be_plain(address.ip()))
             .collect();
         if allowed.is_empty() {
             return Err(SendError::ForbiddenAddress {

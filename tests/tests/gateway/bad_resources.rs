@@ -80,7 +80,7 @@ fn each_mistake_is_named() {
         ),
         (
             "plain HTTP to the world",
-            good().amend("Provider", "p", url, json!("http://example.com/v1")),
+            good().amend("Provider", "p", url, json!("http://8.8.8.8/v1")),
             vec!["http"],
         ),
         (

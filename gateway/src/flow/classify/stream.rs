@@ -67,6 +67,9 @@ pub(super) async fn open(
         {
             return Err(refused(&hop.provider, credential, &refusal, b""));
         }
+        if (ended || tap.is_finished()) && !tap.is_answer() {
+            return Err(Setback::broken_off());
+        }
         if ended || tap.is_finished() || tap.has_content() {
             let first_token = tap.has_content().then(Instant::now);
             return Ok(Opened {

@@ -8,8 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use dialect::{Ending, Operation, Tap};
-use http::StatusCode;
+use dialect::{Ending, Tap};
 use tokio::time::Sleep;
 
 use super::{COMMENT, later};
@@ -29,7 +28,6 @@ use crate::{
 /// A stream that has begun. Dropping it before its end means that the client left.
 pub(crate) struct Relay {
     app: Arc<App>,
-    operation: Operation,
     request_id: Arc<str>,
     tap: Tap,
     /// The upstream's body; `None` when nothing more is wanted of it.
@@ -67,7 +65,6 @@ impl Relay {
         app.metrics.open_streams.inc();
         let mut relay = Self {
             app: app.clone(),
-            operation: call.operation,
             request_id: call.request_id.clone(),
             tap,
             body,
@@ -102,11 +99,7 @@ impl Relay {
                 Poll::Ready(piece) => self.heard(piece.map(Result::ok)),
                 Poll::Pending => {
                     if self.ending.as_mut().poll(cx).is_ready() {
-                        self.fail(&Failure::upstream(
-                            StatusCode::SERVICE_UNAVAILABLE,
-                            "gateway_shutting_down",
-                            "the gateway is shutting down; send the request again",
-                        ));
+                        self.fail(&Failure::shutting_down());
                     } else if self.poll_timer(cx).is_pending() {
                         return Poll::Pending;
                     }
@@ -188,15 +181,13 @@ impl Relay {
 
     /// The upstream failed after the stream had begun: the client is told in its own dialect.
     fn interrupt(&mut self, setback: &Setback) {
-        let frames = setback
-            .failure
-            .frames(self.operation, &self.request_id, self.tap.has_content());
+        let frames = setback.failure.frames_after(&self.tap, &self.request_id);
         self.end_with(frames, Some(setback));
     }
 
     /// The gateway ends the stream.
     fn fail(&mut self, failure: &Failure) {
-        let frames = failure.frames(self.operation, &self.request_id, self.tap.has_content());
+        let frames = failure.frames_after(&self.tap, &self.request_id);
         self.end_with(frames, None);
     }
 

@@ -74,11 +74,7 @@ impl Waiting {
                             Err(failure) => {
                                 self.state = State::Ended;
                                 let call = &dispatch.call;
-                                return Poll::Ready(Some(failure.frames(
-                                    call.operation,
-                                    &call.request_id,
-                                    false,
-                                )));
+                                return Poll::Ready(Some(failure.frames(call.operation, &call.request_id)));
                             }
                         }
                     }
@@ -97,14 +93,10 @@ fn begin(
     match found {
         Ok(Delivery {
             answer: Answer::Stream { opened, .. },
-            mut lease,
-            provider,
-            credential,
-            attempts,
-            waited,
+            mut attempt,
         }) => {
-            lease.commit();
-            settlement.delivering(lease, provider, credential, attempts, waited);
+            attempt.lease.commit();
+            settlement.delivering(attempt);
             Ok(Relay::new(
                 &dispatch.app,
                 &dispatch.call,
@@ -122,6 +114,9 @@ fn begin(
             );
             Err(settlement.failed_late(setback.failure))
         }
-        Err(failure) => Err(settlement.failed_late(failure)),
+        Err(failure) => {
+            settlement.asked(dispatch.asked.clone());
+            Err(settlement.failed_late(failure))
+        }
     }
 }
