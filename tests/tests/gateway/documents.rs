@@ -1,8 +1,8 @@
 //! What the documents show is what the gateway takes.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
-use harness::{repository, validate_with};
+use harness::{Fixture, Gateway, Reply, Upstream, When, binary, repository, validate_with};
 
 /// README.md and everything in docs.
 fn documents() -> Vec<PathBuf> {
@@ -122,6 +122,89 @@ fn every_field_and_value_is_documented() {
         assert!(
             missing.is_empty(),
             "docs/resources.md does not tell of {missing:?} of {kind}"
+        );
+    }
+}
+
+#[test]
+fn every_link_leads_to_something() {
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once(')')?.0));
+        for link in links.filter(|link| !link.contains("://")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() {
+                document.clone()
+            } else {
+                document.parent().unwrap().join(path)
+            };
+            assert!(target.exists(), "{}: {link} leads nowhere", document.display());
+            if !anchor.is_empty() {
+                let target = fs::read_to_string(target).unwrap();
+                let found = target
+                    .lines()
+                    .filter(|line| line.starts_with('#'))
+                    .any(|line| anchor_of(line) == anchor);
+                assert!(found, "{}: {link} has no such heading", document.display());
+            }
+        }
+    }
+}
+
+/// How the anchor of a heading is made.
+fn anchor_of(heading: &str) -> String {
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter_map(|letter| match letter {
+            ' ' => Some('-'),
+            letter if letter.is_alphanumeric() || letter == '-' || letter == '_' => Some(letter),
+            _ => None,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_flag_and_metric_is_documented() {
+    let guide = fs::read_to_string(repository().join("docs/operations.md")).unwrap();
+    let help = Command::new(binary()).args(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags: BTreeSet<&str> = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--") && *word != "--help")
+        .collect();
+    assert!(flags.len() >= 10, "only {flags:?} were found");
+    for flag in flags {
+        assert!(
+            guide.contains(&format!("`{flag}")),
+            "docs/operations.md does not tell of {flag}"
+        );
+    }
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(Fixture::pool(&upstream, ["a", "b"])).await;
+    upstream.once(When::credential("a"), Reply::rate_limited("60"));
+    for _ in 0..2 {
+        gateway.client().chat("m").await.expect(200);
+    }
+    let metrics = gateway
+        .metrics_when("the calls are counted", |metrics| {
+            metrics.sum("roundhouse_requests_total", &[]) > 1.0
+        })
+        .await;
+    let names = metrics
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE roundhouse_")?.split_once(' '))
+        .map(|(name, _)| name);
+    for name in names {
+        assert!(
+            guide.contains(&format!("`{name}`")),
+            "docs/operations.md does not tell of {name}"
         );
     }
 }
