@@ -128,10 +128,23 @@ const checks = {
     assert(response.headers.get("x-request-id"));
   },
 
+  async own_retries_of_failures() {
+    const answer = await client({ maxRetries: 3 }).chat.completions.create({
+      model: "failing",
+      messages,
+      user: "fails-node",
+    });
+    assert.equal(answer.choices[0].message.content, "Hello there.");
+  },
+
   async azure() {
     const sdk = new AzureOpenAI({ endpoint: process.env.ROUNDHOUSE_BASE_URL, apiKey, apiVersion: "2024-10-21" });
     const answer = await sdk.chat.completions.create({ model: "m", messages });
     assert.equal(answer.choices[0].message.content, "Hello there.");
+    const chunks = await collect(await sdk.chat.completions.create({ model: "m", messages, stream: true }));
+    assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join(""), "Hello there.");
+    const vectors = await sdk.embeddings.create({ model: "m", input: "a" });
+    assert.deepEqual(Array.from(vectors.data[0].embedding), [0.5, -1]);
   },
 };
 

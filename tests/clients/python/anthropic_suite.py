@@ -1,5 +1,6 @@
 """The `anthropic` SDK for Python against the gateway."""
 
+import asyncio
 import sys
 
 import anthropic
@@ -82,6 +83,23 @@ def check_own_retries():
     )
     assert raw.retries_taken >= 1, raw.retries_taken
     assert raw.parse().content[0].text == "Hello there."
+
+
+def check_own_retries_of_failures():
+    raw = client(max_retries=3).messages.with_raw_response.create(
+        **{**CALL, "model": "claude-failing"}, metadata={"user_id": "fails-anthropic"}
+    )
+    assert raw.retries_taken >= 1, raw.retries_taken
+    assert raw.parse().content[0].text == "Hello there."
+
+
+def check_async_stream():
+    async def call():
+        async with anthropic.AsyncAnthropic(base_url=BASE_URL, api_key=KEY) as asynchronous:
+            async with asynchronous.messages.stream(**CALL) as stream:
+                return "".join([text async for text in stream.text_stream])
+
+    assert asyncio.run(asyncio.wait_for(call(), 10)) == "Hello there."
 
 
 if __name__ == "__main__":

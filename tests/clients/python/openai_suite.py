@@ -200,12 +200,28 @@ def check_own_retries():
     assert raw.parse().choices[0].message.content == "Hello there."
 
 
+def check_own_retries_of_failures():
+    # The upstream fails for longer than one call is tried; the SDK calls again.
+    raw = client(max_retries=3).chat.completions.with_raw_response.create(
+        model="failing", messages=MESSAGES, user="fails-python"
+    )
+    assert raw.retries_taken >= 1, raw.retries_taken
+    assert raw.parse().choices[0].message.content == "Hello there."
+
+
 def check_azure():
     sdk = openai.AzureOpenAI(azure_endpoint=BASE_URL, api_key=KEY, api_version="2024-10-21")
     answer = sdk.chat.completions.create(model="m", messages=MESSAGES)
     assert answer.choices[0].message.content == "Hello there."
     stream = sdk.chat.completions.create(model="m", messages=MESSAGES, stream=True)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "Hello there."
+    text = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+    assert "".join(text) == "Hello there."
+    vector = sdk.embeddings.create(model="m", input="a").data[0].embedding
+    assert vector == [0.5, -1.0], vector
+    error = raises(
+        openai.NotFoundError, lambda: sdk.chat.completions.create(model="nothing", messages=MESSAGES)
+    )
+    assert error.code == "model_not_found", error
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Answer, Client, Gateway, Reply, Upstream, When, repository};
+use harness::{Client, Gateway, Reply, Upstream, When, repository};
 use tokio::time::sleep;
 
 const KEY: &str = "demo-key-for-visitors-only";
@@ -24,31 +24,38 @@ async fn main() {
         "A gateway listens on http://{}/v1 with the resources in deploy/local/demo:",
         gateway.address()
     );
-    println!("one model, {MODEL}, and three credentials of a scripted upstream: amber, birch and cedar.\n");
+    println!("one model, {MODEL}, and three accounts of a scripted upstream: amber, birch and cedar.");
 
-    println!("1. Calls take turns:");
+    println!("\n1. Calls take turns.\n");
+    let mut turn = Turns::begin(&client, &upstream);
     for _ in 0..6 {
-        show(&client.chat(MODEL).await, &upstream);
+        turn.take().await;
         sleep(Duration::from_millis(300)).await;
     }
 
-    println!("\n2. The upstream refuses birch once: 429, retry-after {REST} s. Nobody notices but birch:");
+    println!(
+        "\n2. The upstream refuses birch once: 429, Retry-After {REST} s. The caller does not notice.\n"
+    );
     upstream.once(When::credential("birch"), Reply::rate_limited(&REST.to_string()));
-    watch_rest(&client, &upstream).await;
+    watch_rest(&mut turn).await;
 
-    println!("\n3. A stream, as it comes:");
+    println!("\n3. A stream, as it comes.\n");
     let mut stream = client.chat_stream(MODEL).await;
     while let Some(piece) = stream.piece().await {
         for line in String::from_utf8_lossy(&piece)
             .lines()
             .filter(|line| !line.is_empty())
         {
-            println!("   {}", line.chars().take(110).collect::<String>());
+            println!("   {}", line.chars().take(96).collect::<String>());
         }
     }
 
-    println!("\n4. What an operator sees in /metrics:");
-    let metrics = gateway.metrics().await;
+    println!("\n4. What an operator sees in /metrics.\n");
+    let metrics = gateway
+        .metrics_when("the stream is counted", |metrics| {
+            metrics.sum("roundhouse_requests_total", &[]) >= f64::from(turn.calls + 1)
+        })
+        .await;
     let shown = [
         "roundhouse_credential_requests_total",
         "roundhouse_rests_total",
@@ -59,29 +66,25 @@ async fn main() {
             println!("   {line}");
         }
     }
+    println!("\nNow with your own keys: make run");
 }
 
 /// Calls once a second until birch was refused, rested and served again.
-async fn watch_rest(client: &Client, upstream: &Upstream) {
+async fn watch_rest(turn: &mut Turns<'_>) {
     let mut refused: Option<Instant> = None;
     loop {
-        let before = upstream.count();
-        let answer = client.chat(MODEL).await;
-        show(&answer, upstream);
-        let tried: Vec<String> = upstream.seen()[before..]
-            .iter()
-            .map(|seen| seen.credential().to_owned())
-            .collect();
+        let tried = turn.take().await;
         match refused {
             None if tried.len() > 1 => {
-                println!(
-                    "   ^ birch was refused; the same call went on to {}, birch rests",
-                    tried[1]
-                );
+                let next = &tried[1];
+                println!("          ^ birch was refused, {next} answered the same call. birch rests.");
                 refused = Some(Instant::now());
             }
             Some(since) if tried.iter().any(|name| name == "birch") => {
-                println!("   ^ birch is back after {} s", since.elapsed().as_secs());
+                println!(
+                    "          ^ birch is back after {:.0} s.",
+                    since.elapsed().as_secs_f64()
+                );
                 return;
             }
             _ => {}
@@ -94,12 +97,47 @@ async fn watch_rest(client: &Client, upstream: &Upstream) {
     }
 }
 
-fn show(answer: &Answer, upstream: &Upstream) {
-    println!(
-        "   {} by {:<14} attempts {}   upstream saw {:?}",
-        answer.status,
-        answer.header("x-roundhouse-credential"),
-        answer.header("x-roundhouse-attempts"),
-        upstream.counts()
-    );
+/// Calls one after the other, a line for each.
+struct Turns<'a> {
+    client: &'a Client,
+    upstream: &'a Upstream,
+    began: Instant,
+    calls: u32,
+}
+
+impl<'a> Turns<'a> {
+    fn begin(client: &'a Client, upstream: &'a Upstream) -> Self {
+        println!("   time   status  tried           requests that reached each account");
+        Self {
+            client,
+            upstream,
+            began: Instant::now(),
+            calls: 0,
+        }
+    }
+
+    /// Calls once and says which accounts were tried.
+    async fn take(&mut self) -> Vec<String> {
+        let before = self.upstream.count();
+        let answer = self.client.chat(MODEL).await;
+        self.calls += 1;
+        let tried: Vec<String> = self.upstream.seen()[before..]
+            .iter()
+            .map(|seen| seen.credential().to_owned())
+            .collect();
+        let counts: Vec<String> = self
+            .upstream
+            .counts()
+            .iter()
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        println!(
+            "   {:4.1} s {:6}  {:<14}  {}",
+            self.began.elapsed().as_secs_f64(),
+            answer.status,
+            tried.join(" → "),
+            counts.join("  ")
+        );
+        tried
+    }
 }

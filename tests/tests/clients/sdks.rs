@@ -61,6 +61,14 @@ async fn upstream() -> Upstream {
         When::any().body("\"broken\""),
         Reply::error(500, "server_error", "oops", "The server had an error."),
     );
+    // One call of the gateway's is tried at most three times, so the SDK has to call at least twice.
+    for user in ["fails-python", "fails-node", "fails-anthropic"] {
+        upstream.times(
+            3,
+            When::any().body(user),
+            Reply::error(500, "server_error", "oops", "The server had an error."),
+        );
+    }
     upstream
 }
 
@@ -72,12 +80,17 @@ async fn gateway(upstream: &Upstream) -> Gateway {
         "/spec/models",
         json!([{ "name": "m" }, { "name": "vendor/model" }]),
     );
-    for model in ["limited", "recovering", "broken"] {
+    for model in ["limited", "recovering", "failing", "broken"] {
         fixture = fixture
             .provider(model, &upstream.url("/v1"), &[model])
             .credential(model, model);
     }
-    for model in ["claude-m", "claude-limited", "claude-recovering"] {
+    for model in [
+        "claude-m",
+        "claude-limited",
+        "claude-recovering",
+        "claude-failing",
+    ] {
         fixture = fixture
             .provider(model, &upstream.url(""), &[model])
             .spec("dialect", json!("Anthropic"))

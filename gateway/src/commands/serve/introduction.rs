@@ -99,3 +99,48 @@ fn is_usable(snapshot: &Snapshot, provider: &Provider) -> bool {
         .values()
         .any(|credential| credential.provider == provider.name && !credential.suspended)
 }
+
+#[cfg(test)]
+mod tests {
+    use snapshot::{Secret, Snapshot};
+
+    use super::{Door, text};
+    use crate::state::GeneratedKey;
+
+    #[test]
+    fn a_key_is_shown_once_and_the_request_to_try_can_be_copied() {
+        let generated = GeneratedKey {
+            key: Secret::new("rh-canary"),
+            path: ".roundhouse/client-key".into(),
+            fresh: false,
+        };
+        let door = Door {
+            address: ([0, 0, 0, 0], 8443).into(),
+            tls: true,
+        };
+        let again = text(&generated, &Snapshot::default(), ["my.yaml:3: it is bad"], door);
+        assert_eq!(
+            again,
+            r#"The client key is in .roundhouse/client-key
+
+Not usable yet:
+
+    my.yaml:3: it is bad
+
+Call it like this, with the name of a model in place of MODEL:
+
+    curl https://127.0.0.1:8443/v1/chat/completions \
+      -H "authorization: Bearer $(cat .roundhouse/client-key)" \
+      -H 'content-type: application/json' \
+      -d '{"model": "MODEL", "messages": [{"role": "user", "content": "Hello"}]}'
+
+"#
+        );
+        let fresh = GeneratedKey {
+            fresh: true,
+            ..generated
+        };
+        let first = text(&fresh, &Snapshot::default(), [], door);
+        assert!(first.contains("\n    rh-canary\n"), "{first}");
+    }
+}
