@@ -27,14 +27,13 @@ impl Default for Framer {
 }
 
 impl Framer {
-    /// Whether these bytes begin with the second half of the line end that ended the last frame. It is used up
-    /// by asking.
+    /// Whether these bytes begin with the second half of the line end that ended the last frame. Only the very
+    /// next bytes can.
     pub(super) fn ends_line(&mut self, bytes: &[u8]) -> bool {
-        let ends = self.between && self.after_return && bytes.first() == Some(&b'\n');
-        if ends {
-            self.after_return = false;
-        }
-        ends
+        let Some(first) = bytes.first() else {
+            return false;
+        };
+        self.between && std::mem::take(&mut self.after_return) && *first == b'\n'
     }
 
     /// The number of bytes up to the end of the current frame; `None` when it is not in these bytes, which
@@ -120,5 +119,14 @@ mod tests {
         assert!(!framer.ends_line(b"\ndata"), "it is used up");
         assert_eq!(framer.frame_end(b"data: b\n\n"), Some(9));
         assert_eq!(framer.lines(), 1);
+    }
+
+    #[test]
+    fn a_line_feed_later_on_belongs_to_no_frame_that_is_over() {
+        let mut framer = Framer::default();
+        assert_eq!(framer.frame_end(b"data: a\r\r"), Some(9));
+        assert!(!framer.ends_line(b""));
+        assert!(!framer.ends_line(b"x"));
+        assert!(!framer.ends_line(b"\n"));
     }
 }
