@@ -13,6 +13,11 @@ declare -A seeds=(
     [sse]="crates/dialect/fixtures/streams"
 )
 
+# Clones share the cache; one at a time builds and runs there.
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+
 # With `--target` the flags are not used for build scripts and macros.
 host=$(rustc -vV | sed -n 's/^host: //p')
 CARGO_TARGET_DIR=$cache/target RUSTFLAGS="

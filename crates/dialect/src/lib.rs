@@ -5,7 +5,7 @@
 //! routes or policy. Bytes go in, bytes and facts come out. Start with [`Operation`], which names what
 //! a caller may ask for, and [`Dialect`], which names who speaks how.
 //!
-//! What stays in its format is never decoded as a whole. A request is [peeked](peek) into and
+//! What stays in its format is never decoded as a whole. A request is [peeked](peek()) into and
 //! [spliced](Peeked::splice); an answer is [read](read_answer) for the few facts that matter, or [tapped](Tap)
 //! while it streams:
 //!

@@ -29,7 +29,7 @@ pub struct Refusal {
     pub code: Option<String>,
     /// The vendor's error type.
     pub error_type: Option<String>,
-    /// The vendor's message, cut at 4 KiB; not scrubbed (see [`scrub`]). `None` for HTML and the like.
+    /// The vendor's message, cut at 4 KiB; not scrubbed (see [`scrub()`]). `None` for HTML and the like.
     pub message: Option<String>,
     /// The parameter that the vendor names.
     pub param: Option<String>,

@@ -3,7 +3,7 @@
 //! A timer per request or per read would cost more than the rest of this layer. Instead each connection notes
 //! the moment until which it is willing to wait in an atomic, and a sweep wakes those whose moment has
 //! passed. Moments are read from a coarse clock that the sweep moves, so a deadline is exact to one
-//! [`Watchdog::beat`].
+//! beat.
 
 use std::{
     collections::HashMap,
