@@ -237,5 +237,6 @@ pub(crate) fn identify(headers: &mut HeaderMap, dialect: Dialect, request_id: &s
 
 /// Seconds, rounded up, at least 1: what `Retry-After` takes.
 fn whole_seconds(after: Duration) -> HeaderValue {
-    HeaderValue::from(after.as_millis().div_ceil(1000).clamp(1, u128::from(u32::MAX)) as u64)
+    let seconds = after.as_millis().div_ceil(1000).max(1);
+    HeaderValue::from(u32::try_from(seconds).unwrap_or(u32::MAX))
 }

@@ -101,6 +101,10 @@ pub fn signals() -> io::Result<mpsc::Receiver<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, receiver) = mpsc::channel(2);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it listens for as long as the process lives"
+    )]
     tokio::spawn(async move {
         loop {
             tokio::select! {

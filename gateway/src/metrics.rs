@@ -7,7 +7,7 @@ mod call;
 mod collector;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -65,7 +65,7 @@ pub struct Metrics {
     /// Rests that began.
     rests: IntCounterVec,
     calls: RwLock<HashMap<CallKey, Arc<CallMeters>>>,
-    routes: Mutex<HashMap<Arc<str>, ()>>,
+    routes: Mutex<HashSet<Arc<str>>>,
 }
 
 /// The labels that one call's counters share.
@@ -201,11 +201,11 @@ impl Metrics {
     /// `route`, or `other` when there are too many.
     fn bounded(&self, route: &Arc<str>) -> Arc<str> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !routes.contains_key(route) {
+        if !routes.contains(route) {
             if routes.len() >= ROUTES_MAX {
                 return "other".into();
             }
-            routes.insert(route.clone(), ());
+            routes.insert(route.clone());
         }
         route.clone()
     }

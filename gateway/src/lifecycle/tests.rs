@@ -1,3 +1,8 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test starts ends with its runtime"
+)]
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},

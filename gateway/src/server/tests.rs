@@ -1,4 +1,8 @@
 //! Raw bytes against a real listener.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test starts ends with its runtime"
+)]
 
 mod bounds;
 mod deadlines;

@@ -75,6 +75,7 @@ impl Surroundings for Environment<'_> {
         if !self.expands {
             return None;
         }
+        #[expect(clippy::disallowed_methods, reason = "resource files may name variables")]
         std::env::var_os(name)?.into_string().ok()
     }
 

@@ -151,6 +151,10 @@ impl UpstreamBody {
         if self.is_over() || matches!(self.0, Kind::Whole(_)) {
             return;
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends by itself within the farewell, and nothing depends on it"
+        )]
         tokio::spawn(tokio::time::timeout(FAREWELL, async move {
             let mut read = 0;
             while let Some(Ok(piece)) = self.piece().await {

@@ -92,6 +92,10 @@ impl Connections {
         }
         state.watched = true;
         let (connections, idle) = (Arc::downgrade(self), self.idle);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends when the connections that it closes are gone"
+        )]
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(idle / 2).await;

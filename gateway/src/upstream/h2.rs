@@ -78,6 +78,10 @@ impl Connection {
             free_since: Mutex::new(Instant::now()),
         });
         let observer = Arc::downgrade(&connection);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with its connection, and an error of it is every stream's"
+        )]
         tokio::spawn(async move {
             let ended = poll_fn(|cx| {
                 let polled = Pin::new(&mut driver).poll(cx);

@@ -1,4 +1,8 @@
 //! The client against small scripted servers.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test starts ends with its runtime"
+)]
 
 mod connecting;
 mod http1;

@@ -1,4 +1,5 @@
 //! Waiting for credentials that are merely full. Needs a runtime whose time is paused.
+#![expect(clippy::disallowed_methods, reason = "what a case starts ends with it")]
 
 use std::{sync::Arc, time::Duration};
 

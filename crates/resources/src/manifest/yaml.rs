@@ -167,7 +167,7 @@ fn read(text: &str, first_line: u32) -> Result<Vec<Node>, Malformed> {
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| Malformed {
-            line: builder.line(error.marker().line()),
+            line: builder.line(error.marker().line().min(last_line(text))),
             message: match tab_indented(text) {
                 Some(line) => format!(
                     "a tab is used for indentation at line {}; YAML takes spaces only",
@@ -179,6 +179,12 @@ fn read(text: &str, first_line: u32) -> Result<Vec<Node>, Malformed> {
         builder.take(event, span.start.line())?;
     }
     Ok(builder.documents)
+}
+
+/// The last line with something on it. What lacks an end is missed behind it, where there may be no line.
+fn last_line(text: &str) -> usize {
+    let text = text.trim_end();
+    1 + text.matches(['\n', '\r']).count() - text.matches("\r\n").count()
 }
 
 fn tab_indented(text: &str) -> Option<usize> {

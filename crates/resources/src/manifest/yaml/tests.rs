@@ -153,6 +153,13 @@ fn mistakes_name_their_line() {
 }
 
 #[test]
+fn a_mistake_at_the_end_is_on_the_last_line() {
+    for text in ["a: 1\nb c", "a: 1\nb c\n\n", "a: 1\r\nb c\r\n", "a: 1\rb c"] {
+        assert!(shown(text).starts_with("error 2: "), "{text:?}: {}", shown(text));
+    }
+}
+
+#[test]
 fn aliases_are_the_values_that_they_name() {
     assert_eq!(shown("a: &x {b: 1}\nc: *x\n"), "{a@1={b@1=1 } c@2={b@1=1 } }");
 }
