@@ -15,7 +15,7 @@ help: ## Lists what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 run: ## Builds and starts a gateway on 127.0.0.1:8080 with deploy/local/quickstart.yaml.
-	@cargo run --profile quick --bin roundhouse-gateway -- serve --resources deploy/local/quickstart.yaml
+	@cargo run --profile quick --bin roundhouse-gateway -- serve --resources deploy/local/quickstart.yaml --drain-min 0s
 
 demo: ## The same gateway against a scripted upstream: rotation, a rest and its end, within a minute.
 	@cargo build --profile quick --bin roundhouse-gateway --bin roundhouse-demo

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dialect::FailureKind;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::Inbound;
 use crate::{
@@ -65,7 +65,7 @@ fn presented<'a>(
     let bare = KEY_HEADERS
         .into_iter()
         .flat_map(|name| headers.get_all(name))
-        .map(|value| value.as_bytes());
+        .map(HeaderValue::as_bytes);
     let queried = query
         .into_iter()
         .flat_map(|query| query.split('&'))
@@ -84,7 +84,12 @@ mod tests {
 
     #[test]
     fn every_place_of_a_key_is_read() {
-        let cases: [(&[(&str, &str)], Option<&str>, &[&str]); 6] = [
+        type Case = (
+            &'static [(&'static str, &'static str)],
+            Option<&'static str>,
+            &'static [&'static str],
+        );
+        let cases: [Case; 6] = [
             (&[("authorization", "Bearer a")], None, &["a"]),
             (&[("authorization", "bearer  a ")], None, &["a"]),
             (&[("authorization", "Basic a")], None, &[]),

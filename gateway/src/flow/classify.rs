@@ -30,7 +30,7 @@ pub(crate) enum Answer {
         object_ids: Vec<String>,
     },
     /// A stream of events.
-    Stream { headers: HeaderMap, opened: Opened },
+    Stream { headers: HeaderMap, opened: Box<Opened> },
     /// Bytes that are only passed on.
     Raw {
         status: StatusCode,
@@ -81,7 +81,10 @@ pub(super) async fn classify(
         Shape::Events => {
             let tap = Tap::new(call.operation, reading.hide_usage);
             let opened = stream::open(hop, credential, body, tap, reading).await?;
-            Ok(Answer::Stream { headers, opened })
+            Ok(Answer::Stream {
+                headers,
+                opened: Box::new(opened),
+            })
         }
         Shape::Json => {
             let body = collect(hop, body, reading.deadline).await?;

@@ -210,8 +210,8 @@ impl Dispatch {
             }
             Fault::Credential => {
                 trail.refusals += 1;
-                if let Some(guess) = setback.guess.as_ref().filter(|_| replayable) {
-                    return self.doubt(guess.clone(), lease, setback, trail);
+                if setback.guess.is_some() && replayable {
+                    return self.doubt(lease, setback, trail);
                 }
                 let blame = self.rest(&hop.provider, lease, &setback);
                 if !replayable {
@@ -219,10 +219,9 @@ impl Dispatch {
                 }
                 trail.last = Some(setback);
                 match blame {
-                    // The upstream refuses everybody: asking the other credentials would only rest them too.
-                    Blame::Provider => Next::Hop,
                     Blame::AsSettled if trail.refusals < REFUSALS_MAX => Next::Credential,
-                    Blame::AsSettled => Next::Hop,
+                    // Where the upstream refuses everybody, asking the others would only rest them too.
+                    Blame::AsSettled | Blame::Provider => Next::Hop,
                 }
             }
             Fault::Upstream => {
@@ -250,16 +249,14 @@ impl Dispatch {
     }
 
     /// A guessed refusal waits for a second opinion; the same one twice is the request's own fault.
-    fn doubt(&self, guess: (u16, Option<String>), lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
+    fn doubt(&self, lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
         if let Some((first, before)) = trail.doubt.take() {
-            if before.guess.as_ref() == Some(&guess) {
-                for lease in [first, lease] {
-                    lease.settle(Settled::new(Outcome::CallerFault));
-                }
+            // Nobody was accepted so far, so nothing is known of the first credential either.
+            first.settle(Settled::new(Outcome::CallerFault));
+            if before.guess == setback.guess {
+                lease.settle(Settled::new(Outcome::CallerFault));
                 return self.next_priority_or_end(setback, trail);
             }
-            trail.doubt = Some((first, before));
-            self.believe(trail);
         }
         trail.last = Some(setback.clone());
         trail.doubt = Some((lease, setback));
@@ -268,10 +265,10 @@ impl Dispatch {
 
     /// Another credential was accepted where one was refused: the refusal was about that credential.
     fn believe(&self, trail: &mut Trail) {
-        if let Some((lease, setback)) = trail.doubt.take() {
-            if let Some((provider, _)) = self.current(lease.credential()) {
-                self.rest(&provider, lease, &setback);
-            }
+        if let Some((lease, setback)) = trail.doubt.take()
+            && let Some((provider, _)) = self.current(lease.credential())
+        {
+            self.rest(&provider, lease, &setback);
         }
     }
 

@@ -66,6 +66,8 @@ pub(crate) fn resolve(method: &Method, path: &str, upgrade: bool) -> (Dialect, R
     let (provider, model, rest) = match segments.as_slice() {
         ["openai", "deployments", deployment, rest @ ..] => (None, Some(decode(deployment)), rest),
         ["v1", rest @ ..] => (None, None, rest),
+        // Azure's dated API has what belongs to no deployment (responses, files, models) right below.
+        ["openai", rest @ ..] if rest.first().is_some_and(|first| is_bare(first)) => (None, None, rest),
         [first, ..] if is_bare(first) => (None, None, segments.as_slice()),
         [provider, "v1", rest @ ..] => (Some(decode(provider)), None, rest),
         _ => return (Dialect::OpenAi, Err(Astray::NotFound)),
@@ -217,6 +219,10 @@ mod tests {
                     provider: Some("openai".into()),
                     ..call(Operation::Generate(Api::Embeddings), "/embeddings")
                 },
+            ),
+            (
+                "/openai/responses",
+                call(Operation::Generate(Api::Responses), "/responses"),
             ),
             (
                 "/v1/messages",

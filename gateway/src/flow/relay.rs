@@ -85,7 +85,7 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
         Answer::Stream { headers, opened } => {
             settlement.answered(StatusCode::OK);
             settlement.delivering(attempt);
-            let relay = Relay::new(&dispatch.app, &dispatch.call, &dispatch.plan, opened, settlement);
+            let relay = Relay::new(&dispatch.app, &dispatch.call, &dispatch.plan, *opened, settlement);
             let mut response = passed(dialect, StatusCode::OK, &headers, ReplyBody::stream(relay));
             event_stream(response.headers_mut());
             response

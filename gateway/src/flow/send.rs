@@ -46,7 +46,8 @@ pub(super) async fn send(
 
 fn unreachable(hop: &Hop, error: &SendError) -> Setback {
     let provider = &hop.provider.provider.name;
-    tracing::warn!(%provider, %error, "upstream not reached");
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::warn!(%provider, %error, cause, "upstream not reached");
     match error {
         SendError::ConnectTimeout { .. } => {
             Setback::timeout("the upstream could not be connected to in time")

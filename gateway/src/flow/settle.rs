@@ -221,22 +221,18 @@ impl Settlement {
             .as_ref()
             .map(|attempt| &attempt.provider.provider.name);
         let provider = delivered.or(self.asked.as_ref());
-        match &self.planned {
-            Some(Planned {
-                namespace,
-                route,
-                operation,
-                ..
-            }) => self
-                .app
-                .metrics
-                .call(namespace, route, provider, Some(*operation)),
-            None => {
-                let namespace = self.caller.client.name.namespace().into();
-                self.app
-                    .metrics
-                    .call(&namespace, &"".into(), provider, Some(self.operation))
-            }
+        let metrics = &self.app.metrics;
+        if let Some(Planned {
+            namespace,
+            route,
+            operation,
+            ..
+        }) = &self.planned
+        {
+            metrics.call(namespace, route, provider, Some(*operation))
+        } else {
+            let namespace = self.caller.client.name.namespace().into();
+            metrics.call(&namespace, &"".into(), provider, Some(self.operation))
         }
     }
 

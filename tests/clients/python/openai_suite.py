@@ -218,6 +218,9 @@ def check_azure():
     assert "".join(text) == "Hello there."
     vector = sdk.embeddings.create(model="m", input="a").data[0].embedding
     assert vector == [0.5, -1.0], vector
+    # What belongs to no deployment.
+    assert sdk.responses.create(model="m", input="Hello").output_text == "Hello there."
+    assert "m" in [model.id for model in sdk.models.list()]
     error = raises(
         openai.NotFoundError, lambda: sdk.chat.completions.create(model="nothing", messages=MESSAGES)
     )

@@ -113,10 +113,6 @@ fn meaning(provider: &Provider, kind: RefusalKind, several: bool) -> Meaning {
         RestScope::Credential
     };
     match kind {
-        RefusalKind::Malformed
-        | RefusalKind::TooLarge
-        | RefusalKind::ContentRefused
-        | RefusalKind::NotFound => caller(None),
         RefusalKind::ContextTooLong => caller(Some(FallbackOn::ContextTooLong)),
         // A vendor says the same of a model that does not exist and of one that this account may not use.
         RefusalKind::ModelNotFound if several => Meaning {
@@ -136,7 +132,12 @@ fn meaning(provider: &Provider, kind: RefusalKind, several: bool) -> Meaning {
         RefusalKind::Forbidden | RefusalKind::Unrecognised if several => {
             credential(RestScope::Credential, RestReason::Failing, true)
         }
-        RefusalKind::Forbidden | RefusalKind::Unrecognised => caller(None),
+        RefusalKind::Malformed
+        | RefusalKind::TooLarge
+        | RefusalKind::ContentRefused
+        | RefusalKind::NotFound
+        | RefusalKind::Forbidden
+        | RefusalKind::Unrecognised => caller(None),
         RefusalKind::Overloaded | RefusalKind::ServerError => upstream(FallbackOn::UpstreamFailed),
         RefusalKind::Timeout => upstream(FallbackOn::Timeout),
     }

@@ -96,7 +96,9 @@ impl Relay {
                 return Poll::Ready(None);
             };
             match body.poll_piece(cx) {
-                Poll::Ready(piece) => self.heard(piece.map(Result::ok)),
+                Poll::Ready(Some(Ok(piece))) => self.heard(piece),
+                Poll::Ready(Some(Err(_))) => self.interrupt(&Setback::broken_off()),
+                Poll::Ready(None) => self.end(),
                 Poll::Pending => {
                     if self.ending.as_mut().poll(cx).is_ready() {
                         self.fail(&Failure::shutting_down());
@@ -108,32 +110,28 @@ impl Relay {
         }
     }
 
-    /// Takes what came from the upstream: a piece, a break (`Some(None)`) or the end.
-    fn heard(&mut self, piece: Option<Option<Bytes>>) {
-        match piece {
-            Some(Some(piece)) => {
-                self.heard = Instant::now();
-                self.tap.feed(piece, &mut self.ready);
-                if self.first_token.is_none() && self.tap.has_content() {
-                    self.first_token = Some(self.heard);
-                }
-                if let Some(refusal) = self.tap.failure() {
-                    let setback = self
-                        .settlement
-                        .as_ref()
-                        .and_then(|settlement| settlement.refused(&refusal));
-                    let setback = setback.unwrap_or_else(Setback::broken_off);
-                    self.remember();
-                    self.interrupt(&setback);
-                } else if self.tap.is_finished() {
-                    self.complete();
-                }
-            }
-            Some(None) => self.interrupt(&Setback::broken_off()),
-            None => match self.tap.end(&mut self.ready) {
-                Ending::Complete => self.complete(),
-                Ending::Cut => self.interrupt(&Setback::broken_off()),
-            },
+    /// Takes what came from the upstream.
+    fn heard(&mut self, piece: Bytes) {
+        self.heard = Instant::now();
+        self.tap.feed(piece, &mut self.ready);
+        if self.first_token.is_none() && self.tap.has_content() {
+            self.first_token = Some(self.heard);
+        }
+        if let Some(refusal) = self.tap.failure() {
+            let settlement = self.settlement.as_ref();
+            let setback = settlement.and_then(|settlement| settlement.refused(&refusal));
+            self.remember();
+            self.interrupt(&setback.unwrap_or_else(Setback::broken_off));
+        } else if self.tap.is_finished() {
+            self.complete();
+        }
+    }
+
+    /// The upstream's body ended by itself.
+    fn end(&mut self) {
+        match self.tap.end(&mut self.ready) {
+            Ending::Complete => self.complete(),
+            Ending::Cut => self.interrupt(&Setback::broken_off()),
         }
     }
 

@@ -28,13 +28,16 @@ pub(crate) struct Waiting {
 }
 
 enum State {
-    Seeking {
-        running: Running,
-        settlement: Option<Settlement>,
-        comments: Interval,
-    },
+    Seeking(Box<Seeking>),
     Relaying(Pin<Box<Relay>>),
     Ended,
+}
+
+/// The search that goes on.
+struct Seeking {
+    running: Running,
+    settlement: Option<Settlement>,
+    comments: Interval,
 }
 
 impl Waiting {
@@ -42,11 +45,11 @@ impl Waiting {
         let mut comments = tokio::time::interval(every);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            state: State::Seeking {
+            state: State::Seeking(Box::new(Seeking {
                 running,
                 settlement: Some(settlement),
                 comments,
-            },
+            })),
         }
     }
 
@@ -56,17 +59,13 @@ impl Waiting {
             match &mut self.state {
                 State::Relaying(relay) => return relay.as_mut().poll_piece(cx),
                 State::Ended => return Poll::Ready(None),
-                State::Seeking {
-                    running,
-                    settlement,
-                    comments,
-                } => match running.as_mut().poll(cx) {
+                State::Seeking(seeking) => match seeking.running.as_mut().poll(cx) {
                     Poll::Pending => {
-                        ready!(comments.poll_tick(cx));
+                        ready!(seeking.comments.poll_tick(cx));
                         return Poll::Ready(Some(Bytes::from_static(COMMENT)));
                     }
                     Poll::Ready((found, dispatch)) => {
-                        let Some(settlement) = settlement.take() else {
+                        let Some(settlement) = seeking.settlement.take() else {
                             return Poll::Ready(None);
                         };
                         match begin(found, &dispatch, settlement) {
@@ -101,7 +100,7 @@ fn begin(
                 &dispatch.app,
                 &dispatch.call,
                 &dispatch.plan,
-                opened,
+                *opened,
                 settlement,
             ))
         }
