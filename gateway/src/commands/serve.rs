@@ -151,7 +151,6 @@ async fn apply(app: &Arc<App>, mut desired: watch::Receiver<Arc<Desired>>) {
     while desired.changed().await.is_ok() {
         let latest = desired.borrow_and_update().clone();
         app.apply(&latest);
-        tracing::info!(version = latest.snapshot.version, "resources applied");
     }
 }
 

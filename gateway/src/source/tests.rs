@@ -212,7 +212,7 @@ fn a_file_that_is_no_longer_yaml_keeps_what_it_held() {
     bench.pass(3600);
     assert_eq!(bench.names(), ["up", "one"]);
     assert!(
-        bench.told().contains("/a.yaml:9: InvalidYaml"),
+        bench.told().contains("/a.yaml:8: InvalidYaml"),
         "{}",
         bench.told()
     );

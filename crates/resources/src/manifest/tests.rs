@@ -138,7 +138,7 @@ fn the_quickstart_starts_without_keys_and_names_what_is_missing() {
     ];
     assert_eq!(verdicts(text), told);
     let (_, compiled) = read(text);
-    assert_eq!(compiled.snapshot.providers.len(), 2);
+    assert_eq!(compiled.snapshot.providers.len(), 3);
     assert_eq!(compiled.snapshot.routes.len(), 2);
 }
 

@@ -50,7 +50,7 @@ fn a_mistake_is_told_with_its_line() {
     assert_eq!(outcome, Outcome::Bad);
     for expected in [
         "Provider | team/up | Accepted | False | InvalidSpec | a.yaml:1 | line 4: spec.uri: unknown field",
-        "- | - | Accepted | False | InvalidYaml | a.yaml:7 | line 7: ",
+        "- | - | Accepted | False | InvalidYaml | a.yaml:6 | line 6: ",
         "Secret | default/s | Accepted | True | Valid | a.yaml:8",
     ] {
         assert!(text.contains(expected), "{text}");
