@@ -61,6 +61,16 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Whether a member is a text that says nothing, as one with half a surrogate pair does.
+fn has_undecodable(body: &[u8]) -> bool {
+    serde_json::from_slice::<Members<'_>>(body).is_ok_and(|members| {
+        members
+            .0
+            .iter()
+            .any(|(_, value)| value.starts_with('"') && serde_json::from_str::<String>(value).is_err())
+    })
+}
+
 fn spliced(peeked: &Peeked, body: &Bytes, edits: &Edits<'_>) -> Vec<u8> {
     peeked.splice(body, edits).iter().flatten().copied().collect()
 }
@@ -70,7 +80,7 @@ fn check(operation: Operation, body: &Bytes) {
     let peeked = match peek(operation, body) {
         Ok(peeked) => peeked,
         Err(PeekError::Malformed { .. } | PeekError::NotUtf8 { .. } | PeekError::Empty) => {
-            assert!(!is_json, "refused what a parser takes");
+            assert!(!is_json || has_undecodable(body), "refused what a parser takes");
             return;
         }
         Err(_) => return,
