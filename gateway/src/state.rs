@@ -207,7 +207,14 @@ fn lock(directory: &Path) -> Result<File, StateError> {
 
 fn read_private(path: &Path) -> Result<Secret, StateError> {
     let mut file = File::open(path).map_err(failed(path))?;
-    let mode = file.metadata().map_err(failed(path))?.mode() & 0o777;
+    let found = file.metadata().map_err(failed(path))?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(StateError::Foreign {
+            path: path.to_owned(),
+            owner: found.uid(),
+        });
+    }
+    let mode = found.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(StateError::Exposed {
             path: path.to_owned(),
@@ -222,10 +229,14 @@ fn read_private(path: &Path) -> Result<Secret, StateError> {
 /// Writes beside the file and renames, so that a crash leaves all of it or nothing.
 fn write_private(path: &Path, secret: &Secret) -> io::Result<()> {
     let beside = path.with_extension("new");
+    // What lies there may be somebody else's, or held open by them.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&beside)?;
     file.set_permissions(Permissions::from_mode(0o600))?;

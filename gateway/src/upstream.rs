@@ -296,10 +296,14 @@ impl Upstream {
 
     /// Opens a connection, or finds one that was opened meanwhile and can be shared.
     async fn connect(&self) -> Result<Fresh, SendError> {
-        let gate = match self.connector.trust {
+        let mut gate = match self.connector.trust {
             Some(_) if self.protocol.http1.get().is_none() => Some(self.protocol.gate.lock().await),
             _ => None,
         };
+        if self.protocol.http1.get().is_some() {
+            // Learned while we waited: connections that are not shared are opened side by side.
+            gate = None;
+        }
         if gate.is_some()
             && let Some(stream) = self.connections.take_h2()
         {

@@ -159,6 +159,11 @@ impl Tap {
         self.progress.content
     }
 
+    /// Whether the client gets an event of this stream, which comments are not.
+    pub fn has_event(&self) -> bool {
+        self.progress.said || self.progress.content
+    }
+
     /// Whether the frame that ends the stream was seen. Nothing after it is forwarded.
     pub fn is_finished(&self) -> bool {
         self.state == State::Finished
@@ -279,7 +284,11 @@ impl Tap {
             match Frame::parse(bytes, self.framer.lines()) {
                 Frame::Nothing => Verdict::Forward,
                 Frame::Empty => Verdict::Drop,
-                Frame::Event { name, data } => self.event(name, &data),
+                Frame::Event { name, data } => {
+                    let verdict = self.event(name, &data);
+                    self.progress.said |= verdict == Verdict::Forward;
+                    verdict
+                }
             }
         };
         self.forwarded = verdict == Verdict::Forward;

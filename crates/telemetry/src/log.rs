@@ -12,6 +12,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use tracing_subscriber::{
@@ -132,13 +133,26 @@ impl Log {
 }
 
 impl Drop for Log {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the process ends here, and nobody is served any more"
+    )]
     fn drop(&mut self) {
-        let ended = self.lines.send(Message::End).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| ended) {
-            let _ = thread.join();
+        // A reader that has stopped must not keep the process: what is not read by then is lost.
+        let until = Instant::now() + FAREWELL;
+        let mut told = false;
+        while let Some(thread) = &self.thread {
+            told = told || !matches!(self.lines.try_send(Message::End), Err(TrySendError::Full(_)));
+            if thread.is_finished() || Instant::now() >= until {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
+
+/// How long the last lines may take to leave.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 fn write(mut out: impl Write, waiting: &Receiver<Message>, dropped: &AtomicU64) {
     while let Ok(Message::Line(line)) = waiting.recv() {

@@ -37,12 +37,14 @@ const GRACE: Duration = Duration::from_secs(5);
 pub fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
     let _log = telemetry::log::install(arguments.log_format.into(), &arguments.log_level)?;
     raise_file_limit();
-    let end = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("the runtime cannot be started")?
-        .block_on(serve(arguments))?;
-    Ok(match end {
+        .context("the runtime cannot be started")?;
+    let end = runtime.block_on(serve(arguments));
+    // A name or a file that is being looked up keeps its thread, but not the process.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(match end? {
         End::Drained | End::Cut => ExitCode::SUCCESS,
         End::Interrupted | End::Failed => ExitCode::FAILURE,
     })

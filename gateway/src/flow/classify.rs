@@ -88,7 +88,14 @@ pub(super) async fn classify(
         }
         Shape::Json => {
             let body = collect(hop, body, reading.deadline).await?;
-            let answer = read_answer(call.operation, &body).map_err(|_| {
+            let answer = match read_answer(call.operation, &body) {
+                // What is only passed on may be any JSON.
+                Err(_) if matches!(call.operation, Operation::Passthrough(_)) => {
+                    Ok(dialect::Answer::default())
+                }
+                answer => answer,
+            };
+            let answer = answer.map_err(|_| {
                 Setback::upstream(
                     StatusCode::BAD_GATEWAY,
                     "invalid_upstream_answer",

@@ -61,6 +61,8 @@ struct Trail {
     tried: SmallVec<[CredentialName; 4]>,
     /// A refusal whose meaning waits for a second opinion.
     doubt: Option<(Lease, Setback)>,
+    /// The Provider that it came from.
+    doubted: Option<ProviderName>,
     last: Option<Setback>,
     none: Option<NoneUsable>,
     soonest: Option<Timestamp>,
@@ -121,13 +123,20 @@ impl Dispatch {
                 }
             };
             // The key of this moment, not of the call's start: one that is gone or changed is not used any more.
-            let Some((provider, credential)) = self.current(lease.credential()) else {
+            // Nor does a key go to another place than the one that it was made for.
+            let planned = self.plan.hops[index].provider.provider.clone();
+            let current = self.current(lease.credential()).filter(|(now, _)| {
+                let now = &now.provider;
+                (&now.name, &now.endpoint, &now.auth, &now.tls)
+                    == (&planned.name, &planned.endpoint, &planned.auth, &planned.tls)
+            });
+            let Some((provider, credential)) = current else {
                 trail.tried.push(lease.credential().clone());
                 continue;
             };
             match self.attempt(index, &credential, trail).await {
                 Ok(answer) => {
-                    self.believe(trail);
+                    self.believe(trail, &provider.provider.name);
                     self.app
                         .metrics
                         .attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
@@ -205,13 +214,24 @@ impl Dispatch {
         let replayable = !matches!(self.call.payload, super::peek::Payload::Form(_));
         match setback.fault {
             Fault::Caller | Fault::Gateway => {
-                lease.settle(Settled::new(Outcome::CallerFault));
+                // Without an answer nothing is known of the upstream, and its probe stays open.
+                let outcome = if setback.answered {
+                    Outcome::CallerFault
+                } else {
+                    Outcome::Cancelled
+                };
+                lease.settle(Settled::new(outcome));
                 self.next_priority_or_end(setback, trail)
             }
             Fault::Credential => {
                 trail.refusals += 1;
-                if setback.guess.is_some() && replayable {
-                    return self.doubt(lease, setback, trail);
+                match (&setback.guess, replayable) {
+                    (Some(_), true) => return self.doubt(lease, setback, trail),
+                    (Some(_), false) => {
+                        lease.settle(Settled::new(Outcome::CallerFault));
+                        return Next::End(setback.failure);
+                    }
+                    (None, _) => {}
                 }
                 let blame = self.rest(&hop.provider, lease, &setback);
                 if !replayable {
@@ -228,7 +248,10 @@ impl Dispatch {
                 lease.settle(Settled::new(Outcome::UpstreamFault));
                 trail.failures += 1;
                 let retry = self.plan.served.retry;
+                let next = self.plan.hops.get(index + 1);
+                let total = next.unwrap_or(hop).provider.provider.timeouts.total;
                 let another = replayable
+                    && Instant::now() < self.call.arrived + total
                     && trail.failures < retry.attempts
                     && self.app.budgets.retry(
                         &self.plan.served.label,
@@ -238,8 +261,9 @@ impl Dispatch {
                 if !another {
                     return Next::End(setback.failure);
                 }
+                let listed = setback.reason.is_some_and(|reason| self.plan.falls_back(reason));
                 trail.last = Some(setback);
-                if index + 1 < self.plan.hops.len() {
+                if next.is_some_and(|next| next.priority == hop.priority || listed) {
                     Next::Hop
                 } else {
                     Next::Credential
@@ -253,22 +277,29 @@ impl Dispatch {
         if let Some((first, before)) = trail.doubt.take() {
             // Nobody was accepted so far, so nothing is known of the first credential either.
             first.settle(Settled::new(Outcome::CallerFault));
-            if before.guess == setback.guess {
+            let same_provider = trail.doubted.as_ref() == self.asked.as_ref();
+            if before.guess == setback.guess && same_provider {
                 lease.settle(Settled::new(Outcome::CallerFault));
                 return self.next_priority_or_end(setback, trail);
             }
         }
         trail.last = Some(setback.clone());
+        trail.doubted.clone_from(&self.asked);
         trail.doubt = Some((lease, setback));
         Next::Credential
     }
 
-    /// Another credential was accepted where one was refused: the refusal was about that credential.
-    fn believe(&self, trail: &mut Trail) {
+    /// Another credential was accepted where one was refused: the refusal was about that credential. What another
+    /// Provider accepts says nothing about it.
+    fn believe(&self, trail: &mut Trail, accepted: &ProviderName) {
         if let Some((lease, setback)) = trail.doubt.take()
             && let Some((provider, _)) = self.current(lease.credential())
         {
-            self.rest(&provider, lease, &setback);
+            if provider.provider.name == *accepted {
+                self.rest(&provider, lease, &setback);
+            } else {
+                lease.settle(Settled::new(Outcome::CallerFault));
+            }
         }
     }
 

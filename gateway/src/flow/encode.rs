@@ -2,6 +2,8 @@
 
 mod form;
 
+pub(super) use form::TooLong;
+
 use bytes::Bytes;
 use dialect::{Api, Dialect, Edits, Operation};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -46,6 +48,9 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
             send_form(form, &hop.model, &mut headers)
         }
     };
+    if in_path(hop, call.operation) && matches!(&*hop.model, "." | "..") {
+        return Err(Failure::invalid("invalid_model", "this name cannot be a deployment's").param("model"));
+    }
     let mut request = Request::new(body);
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = path_and_query(call, hop).parse().map_err(|_| {

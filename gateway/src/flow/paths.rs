@@ -106,6 +106,9 @@ fn below(
             return Ok(Asked::Hello);
         }
     }
+    if climbs(rest) || model.as_deref().is_some_and(|model| climbs(&[model])) {
+        return Err(Astray::NotFound);
+    }
     let (operation, methods, object) = operation(rest).ok_or(Astray::NotFound)?;
     if !methods.split(", ").any(|allowed| allowed == method.as_str()) {
         return Err(Astray::Method(methods));
@@ -117,6 +120,16 @@ fn below(
         suffix: format!("/{}", rest.join("/")),
         object,
     }))
+}
+
+/// Whether a path could lead somewhere else at an upstream that tidies paths up: the key that is sent along opens
+/// more there than what is served here.
+fn climbs(segments: &[&str]) -> bool {
+    let last = segments.len().saturating_sub(1);
+    segments.iter().enumerate().any(|(index, segment)| {
+        let dots = |part: &str| part == "." || part == "..";
+        (segment.is_empty() && index < last) || decode(segment).split(['/', '\\']).any(dots)
+    })
 }
 
 /// The operation of a path below `/v1`, the methods that it takes, and the stored object that it names.
@@ -259,6 +272,21 @@ mod tests {
             (Method::POST, "/v1/models", false, Astray::Method("GET")),
             (Method::POST, "/v2/chat/completions", false, Astray::NotFound),
             (Method::POST, "/v1/nothing", false, Astray::NotFound),
+            (
+                Method::GET,
+                "/v1/files//../organization/users",
+                false,
+                Astray::NotFound,
+            ),
+            (Method::GET, "/v1/files//file-1/content", false, Astray::NotFound),
+            (Method::GET, "/v1/files/file-1/%2e%2E/x", false, Astray::NotFound),
+            (Method::GET, "/v1/files/..%2f..%2fx", false, Astray::NotFound),
+            (
+                Method::POST,
+                "/openai/deployments/%2e%2e/chat/completions",
+                false,
+                Astray::NotFound,
+            ),
             (Method::GET, "/v1/responses", true, Astray::WebSocket),
         ];
         for (method, path, upgrade, expected) in cases {

@@ -81,7 +81,7 @@ pub(super) async fn peek(app: &App, inbound: Inbound, path: Path) -> Result<Call
         operation: path.operation,
         request_id,
         model: path.model.as_deref().map(Arc::from),
-        stream: false,
+        stream: resumes_stream(&path, &method, query.as_deref()),
         object_ids: path.object.iter().cloned().collect(),
         payload: Payload::Empty,
         method,
@@ -116,7 +116,24 @@ pub(super) async fn peek(app: &App, inbound: Inbound, path: Path) -> Result<Call
             _memory: memory,
         };
     }
+    within_bounds(call)
+}
+
+/// Longest name of a model; longer ones are no names.
+const MODEL_MAX: usize = 256;
+
+fn within_bounds(call: Call) -> Result<Call, Failure> {
+    if call.model.as_ref().is_some_and(|model| model.len() > MODEL_MAX) {
+        let message = format!("`model` is longer than {MODEL_MAX} bytes");
+        return Err(Failure::invalid("invalid_model", message).param("model"));
+    }
     Ok(call)
+}
+
+/// Whether a stored response is asked for as a stream of its events.
+fn resumes_stream(path: &Path, method: &Method, query: Option<&str>) -> bool {
+    let asked = query.is_some_and(|query| query.split('&').any(|pair| pair == "stream=true"));
+    path.operation == Operation::StoredResponse && *method == Method::GET && asked
 }
 
 fn takes_forms(operation: Operation) -> bool {
@@ -157,7 +174,7 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
         .ok_or_else(|| Failure::invalid("invalid_content_length", "content-length is not a number"))
 }
 
-fn too_large(limit: u64) -> Failure {
+pub(super) fn too_large(limit: u64) -> Failure {
     Failure::caller(
         FailureKind::TooLarge,
         StatusCode::PAYLOAD_TOO_LARGE,
@@ -166,7 +183,7 @@ fn too_large(limit: u64) -> Failure {
     )
 }
 
-fn broken_body(error: &BodyError) -> Failure {
+pub(super) fn broken_body(error: &BodyError) -> Failure {
     match error {
         BodyError::TooSlow => Failure::caller(
             FailureKind::Timeout,

@@ -4,7 +4,7 @@ mod raw;
 mod stream;
 mod waiting;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dialect::{Dialect, response_header_allowed};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -38,7 +38,7 @@ pub(super) async fn answer(
             }
         };
     }
-    let patience = dispatch.plan.served.stream.keep_alive_after;
+    let patience = dispatch.plan.served.stream.keep_alive_after.max(SHORTEST_SILENCE);
     let mut running = Box::pin(async move {
         let found = dispatch.run().instrument(span).await;
         (found, dispatch)
@@ -96,13 +96,14 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
             body,
         } => {
             settlement.answered(status);
-            let idle = attempt.provider.provider.timeouts.idle;
+            let timeouts = attempt.provider.provider.timeouts;
+            let deadline = dispatch.call.arrived + timeouts.total;
             settlement.delivering(attempt);
             passed(
                 dialect,
                 status,
                 &headers,
-                ReplyBody::raw(Raw::new(body, idle, settlement)),
+                ReplyBody::raw(Raw::new(body, timeouts.idle, deadline, settlement)),
             )
         }
     };
@@ -149,6 +150,9 @@ fn event_stream(headers: &mut HeaderMap) {
     );
 }
 
+/// No comment comes sooner, whatever a route says: a timer of zero would never rest.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(10);
+
 /// A comment line: keeps a connection alive and is invisible to every client.
 ///
 /// No blank line follows: it would end an event that the upstream has only given an `id:`, and `OpenAI`'s Python SDK
@@ -156,6 +160,6 @@ fn event_stream(headers: &mut HeaderMap) {
 const COMMENT: &[u8] = b": keep-alive\n";
 
 /// The moment of something that happens `after` the later of two moments.
-fn later(a: Instant, b: Instant, after: std::time::Duration) -> Instant {
+fn later(a: Instant, b: Instant, after: Duration) -> Instant {
     a.max(b) + after
 }

@@ -6,7 +6,7 @@ use dialect::{Dialect, FailureKind, Operation, Passthrough};
 use http::StatusCode;
 use pool::Lane;
 use smallvec::SmallVec;
-use snapshot::{AffinityBy, ClientName, CredentialName, FallbackOn, ModelPattern, Provider};
+use snapshot::{AffinityBy, ClientName, CredentialName, FallbackOn, ModelPattern, Provider, ProviderName};
 
 use super::{
     authenticate::Caller,
@@ -55,9 +55,8 @@ pub(super) async fn route(app: &App, live: &Live, caller: &Caller, call: &Call) 
     }
     let holder = holder(app, live, caller, call).await?;
     let served = match (&holder, &call.model) {
-        (Some((provider, _)), model) => {
-            Arc::new(Served::pinned(&provider.provider, model.as_deref().unwrap_or("")))
-        }
+        (Some((provider, _)), Some(model)) => held(named(live, caller, call, model), provider, model),
+        (Some((provider, _)), None) => Arc::new(Served::pinned(&provider.provider, "")),
         (None, Some(model)) => named(live, caller, call, model)?,
         (None, None) => unnamed(live, caller, call)?,
     };
@@ -68,6 +67,24 @@ pub(super) async fn route(app: &App, live: &Live, caller: &Caller, call: &Call) 
     }
     app.budgets.call(&served.label, app.clock.now());
     Ok(Plan { served, hops })
+}
+
+/// The route to the holder of what a call names: the model's own, without its other targets.
+fn held(named: Result<Arc<Served>, Failure>, holder: &LiveProvider, model: &str) -> Arc<Served> {
+    let provider = &holder.provider;
+    match named {
+        Ok(served)
+            if served
+                .targets
+                .iter()
+                .any(|target| target.provider == provider.name) =>
+        {
+            let mut served = (*served).clone();
+            served.targets.retain(|target| target.provider == provider.name);
+            Arc::new(served)
+        }
+        Ok(_) | Err(_) => Arc::new(Served::pinned(provider, model)),
+    }
 }
 
 fn allowed(patterns: &[ModelPattern], model: &str) -> Result<(), Failure> {
@@ -96,7 +113,7 @@ async fn holder(
         let name = app.pool.recall(id).await.ok_or_else(missing)?;
         let (provider, _) = live.credential(&name).ok_or_else(missing)?;
         // An id is no permission: the caller must be able to reach the Provider in its own right.
-        if !reachable(live, caller, call).any(|reachable| reachable.name == provider.provider.name) {
+        if !reachable(live, caller, call, &provider.provider.name) {
             return Err(missing());
         }
         if found.as_ref().is_some_and(|(_, held_by)| *held_by != name) {
@@ -110,13 +127,19 @@ async fn holder(
     Ok(found)
 }
 
-/// The Providers that the caller may use, and that the path allows.
-fn reachable<'a>(live: &'a Live, caller: &Caller, call: &'a Call) -> impl Iterator<Item = &'a Arc<Provider>> {
-    let pinned = call.path.provider.as_deref();
-    live.names
-        .providers(caller.client.name.namespace())
-        .into_iter()
-        .filter(move |provider| pinned.is_none_or(|pinned| provider.name.name() == pinned))
+/// Whether the caller may use a Provider, by itself or through a route, and the path allows it.
+fn reachable(live: &Live, caller: &Caller, call: &Call, provider: &ProviderName) -> bool {
+    let namespace = caller.client.name.namespace();
+    let pinned = call
+        .path
+        .provider
+        .as_deref()
+        .and_then(|name| live.names.provider(namespace, name));
+    match (pinned, call.path.provider.as_deref()) {
+        (Some(pinned), _) => pinned.name == *provider,
+        (None, None | Some("openai")) => live.names.reaches(namespace, provider),
+        (None, Some(_)) => false,
+    }
 }
 
 /// Who serves a named model.

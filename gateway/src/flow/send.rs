@@ -1,12 +1,19 @@
 //! Outbound → reply.
 
-use std::time::Instant;
+use std::{error::Error, time::Instant};
 
 use http::{HeaderMap, Request, StatusCode};
 use snapshot::FallbackOn;
 use tokio::time::timeout;
 
-use super::{classify::Setback, route::Hop};
+use super::{
+    classify::Setback,
+    encode::TooLong,
+    peek::{MULTIPART_MAX, broken_body, too_large},
+    route::Hop,
+};
+use crate::failure::Failure;
+use crate::server::BodyError;
 use crate::upstream::{RequestBody, SendError, UpstreamBody};
 
 /// An upstream's answer, its body still to be read.
@@ -45,8 +52,11 @@ pub(super) async fn send(
 }
 
 fn unreachable(hop: &Hop, error: &SendError) -> Setback {
+    if let Some(failure) = broken_request(error) {
+        return Setback::final_word(failure);
+    }
     let provider = &hop.provider.provider.name;
-    let cause = std::error::Error::source(error).map(ToString::to_string);
+    let cause = error.source().map(ToString::to_string);
     tracing::warn!(%provider, %error, cause, "upstream not reached");
     match error {
         SendError::ConnectTimeout { .. } => {
@@ -59,4 +69,24 @@ fn unreachable(hop: &Hop, error: &SendError) -> Setback {
             FallbackOn::UpstreamFailed,
         ),
     }
+}
+
+/// What to tell a caller whose own body broke off while it was sent. Over HTTP/2 that is the cause of a reset.
+fn broken_request(error: &SendError) -> Option<Failure> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<BodyError>() {
+            return Some(broken_body(error));
+        }
+        if error.is::<TooLong>() {
+            return Some(too_large(MULTIPART_MAX));
+        }
+        cause = error.source();
+    }
+    matches!(error, SendError::Body(_)).then(|| {
+        Failure::invalid(
+            "incomplete_body",
+            "the request body is not as long as it was said to be",
+        )
+    })
 }

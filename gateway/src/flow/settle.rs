@@ -248,7 +248,16 @@ impl Settlement {
         }
         self.log(outcome, usage, duration);
         // Limits count what a call that was not finished has used too, as well as it can be known.
-        let charged = usage.or_else(|| self.estimate(outcome, frames));
+        let charged = match (usage, self.estimate(outcome, frames)) {
+            // Anthropic announces its input at once and its output at the end, which did not come.
+            (Some(said), Some(guess)) => Some(Usage {
+                output: said.output.max(guess.output),
+                ..said
+            }),
+            (said, guess) => said.or(guess),
+        };
+        // What is only guessed neither rests a credential nor blames it.
+        let setback = setback.filter(|setback| setback.guess.is_none());
         // A call whose use is not known says nothing about the next one's: it only gives its place back.
         if let Some((admission, usage)) = self.admission.take().zip(charged) {
             admission.settle(usage.input + usage.output);

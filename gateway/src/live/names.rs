@@ -123,6 +123,20 @@ impl Names {
         all
     }
 
+    /// Whether a key of `namespace` may use a Provider, by itself or as a target of a route.
+    pub(crate) fn reaches(&self, namespace: &str, provider: &ProviderName) -> bool {
+        self.visible(namespace).any(|scope| {
+            let routed = scope
+                .exact
+                .values()
+                .chain(scope.globs.iter().map(|(_, served)| served));
+            scope.providers.values().any(|visible| visible.name == *provider)
+                || routed
+                    .flat_map(|served| &served.targets)
+                    .any(|target| target.provider == *provider)
+        })
+    }
+
     /// All model names that a key of `namespace` can list, with who serves them.
     pub(crate) fn list(&self, namespace: &str) -> BTreeMap<Arc<str>, Arc<Served>> {
         let mut all = BTreeMap::new();
@@ -181,7 +195,9 @@ impl Served {
     pub(crate) fn pinned(provider: &Provider, model: &str) -> Self {
         let listed = provider.models.iter().find(|listed| *listed.name == *model);
         let upstream = listed.and_then(|listed| listed.upstream_name.clone());
-        let mut served = Self::implicit(&provider.name, model);
+        // A name that only the caller knows is no label.
+        let label = if listed.is_some() { model } else { "other" };
+        let mut served = Self::implicit(&provider.name, label);
         served.targets.push(target(
             &provider.name,
             Some(upstream.unwrap_or_else(|| model.into())),

@@ -139,7 +139,7 @@ impl LiveProvider {
             let selected = selector
                 .iter()
                 .all(|(key, value)| credential.labels.get(key) == Some(value));
-            if selected && credential.models.allows(model) {
+            if selected && (model.is_empty() || credential.models.allows(model)) {
                 tiers.entry(credential.priority).or_default().push(pool::Member {
                     credential: credential.name.clone(),
                     weight: credential.weight,

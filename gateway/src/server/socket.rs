@@ -135,7 +135,7 @@ impl<S> Socket<S> {
         let wait = match self.framing.place() {
             Place::Http2 => return Poll::Pending,
             Place::Body => Wait::Body,
-            Place::Between | Place::Head if self.activity.is_busy() => Wait::Nothing,
+            Place::Between | Place::Head if self.activity.is_busy() || self.write_blocked => Wait::Nothing,
             Place::Head => Wait::Head,
             Place::Between if messages == 0 => Wait::FirstByte,
             Place::Between => Wait::NextHead,
@@ -181,6 +181,10 @@ impl<S> Socket<S> {
             (Poll::Ready(_), true) => {
                 self.write_blocked = false;
                 self.activity.writing.clear();
+                if matches!(self.wait, Some((Wait::Nothing, _))) && !self.activity.is_busy() {
+                    // The answer has left only now: the wait for the next head begins.
+                    self.wait = None;
+                }
             }
             (Poll::Pending, false) => {
                 self.write_blocked = true;

@@ -61,6 +61,16 @@ pub(super) struct Failed {
     pub(super) retry: bool,
 }
 
+/// Bytes of one answer that may lie unread.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes of all answers of a connection that may lie unread.
+const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
+
+/// Streams of one connection at most: so few that readers who stop cannot use up the window of the others.
+fn most(granted: usize) -> usize {
+    granted.min((CONNECTION_WINDOW / STREAM_WINDOW) as usize)
+}
+
 impl Connection {
     /// Speaks HTTP/2 over a fresh TLS connection.
     pub(super) async fn open(tls: Box<TlsStream<TcpStream>>) -> Result<Arc<Self>, hyper::Error> {
@@ -69,11 +79,13 @@ impl Connection {
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .max_header_list_size(HEAD)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .handshake(TokioIo::new(tls))
             .await?;
         let connection = Arc::new(Self {
             sender,
-            most: AtomicUsize::new(driver.current_max_send_streams()),
+            most: AtomicUsize::new(most(driver.current_max_send_streams())),
             streams: AtomicUsize::new(0),
             free_since: Mutex::new(Instant::now()),
         });
@@ -88,7 +100,7 @@ impl Connection {
                 if let Some(connection) = observer.upgrade() {
                     connection
                         .most
-                        .store(driver.current_max_send_streams(), Ordering::Release);
+                        .store(most(driver.current_max_send_streams()), Ordering::Release);
                 }
                 polled
             });

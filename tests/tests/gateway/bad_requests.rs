@@ -220,3 +220,16 @@ async fn many_bad_requests_leave_the_gateway_quick() {
     gateway.client().chat("m").await.expect(200);
     assert!(started.elapsed() < Duration::from_secs(1));
 }
+
+#[tokio::test]
+async fn a_model_name_without_bounds_is_refused() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(Fixture::pool(&upstream, ["a"])).await;
+    let body = json!({ "model": format!("p/{}", "x".repeat(1 << 20)), "messages": [] });
+    gateway
+        .client()
+        .post("/v1/chat/completions", &body)
+        .await
+        .openai_error(400);
+    assert_eq!(upstream.count(), 0, "nobody is asked for it");
+}

@@ -134,3 +134,33 @@ async fn files_are_found_where_they_were_uploaded() {
         .expect(200);
     assert_eq!(upstream.last().credential(), owner);
 }
+
+#[tokio::test]
+async fn a_conversation_goes_on_under_a_routes_name_and_from_azures_paths() {
+    let upstream = Upstream::start().await;
+    let targets = json!([{ "providerRef": { "name": "p" }, "model": "m" }]);
+    let fixture = Fixture::pool(&upstream, ["a", "b"])
+        .route("smart", &["smart"], targets)
+        .amend("Credential", "a", "/spec/models", json!({ "allow": ["m"] }))
+        .amend("Credential", "b", "/spec/models", json!({ "allow": ["m"] }));
+    let gateway = Gateway::start(fixture).await;
+    for name in ["smart", "p/m", "m"] {
+        let body = json!({ "model": name, "input": "x" });
+        let first = gateway.client().post("/v1/responses", &body).await.expect(200);
+        let id = first.json()["id"].as_str().unwrap().to_owned();
+        let credential = upstream.last().credential().to_owned();
+        for path in ["/v1/responses", "/openai/v1/responses"] {
+            let body = json!({ "model": name, "input": "y", "previous_response_id": id });
+            gateway.client().post(path, &body).await.expect(200);
+            assert_eq!(upstream.last().json()["model"], "m", "{name} on {path}");
+            assert_eq!(upstream.last().credential(), credential, "{name} on {path}");
+        }
+        let stored = format!("/v1/responses/{id}");
+        gateway.client().get(&stored).await.expect(200);
+        assert_eq!(
+            upstream.last().credential(),
+            credential,
+            "{name}: a call without a model"
+        );
+    }
+}

@@ -35,6 +35,8 @@ pub(super) enum Reading {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) content: bool,
+    /// Whether an event was forwarded, which a comment is not.
+    pub(super) said: bool,
     pub(super) output_frames: u64,
     pub(super) counts: Option<Counts>,
     pub(super) object_ids: Vec<String>,

@@ -55,6 +55,7 @@ pub(crate) fn refused(
         failure: words(credential, refusal, &meaning),
         rest,
         guess: meaning.guessed.then(|| (refusal.status, refusal.code.clone())),
+        answered: true,
         reason: meaning.reason,
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Setback {
     /// What the upstream refused with, where its meaning is only guessed. The same guess about two credentials
     /// means that the request is at fault.
     pub(crate) guess: Option<(u16, Option<String>)>,
+    /// Whether the upstream answered at all.
+    pub(crate) answered: bool,
     /// What a route may list to move on to its next priority.
     pub(crate) reason: Option<FallbackOn>,
 }
@@ -35,6 +37,7 @@ impl Setback {
             failure: Failure::upstream(status, code, message),
             rest: None,
             guess: None,
+            answered: false,
             reason: Some(reason),
         }
     }
@@ -66,6 +69,7 @@ impl Setback {
             failure,
             rest: None,
             guess: None,
+            answered: false,
             reason: None,
         }
     }

@@ -80,7 +80,7 @@ pub(super) async fn open(
             });
         }
         silent_until = Instant::now() + timeouts.idle;
-        if release.is_none() && !held.is_empty() {
+        if release.is_none() && tap.has_event() {
             release = Some(Instant::now() + reading.policy.hold_max);
         }
     }

@@ -22,7 +22,7 @@ pub(super) struct FormBody {
 /// A form without a declared length grew too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the form is longer than {} MiB", MULTIPART_MAX >> 20)]
-struct TooLong;
+pub(in crate::flow) struct TooLong;
 
 impl FormBody {
     pub(super) fn new(head: Bytes, rest: RequestBody, length: Option<u64>) -> Self {

@@ -22,11 +22,12 @@ pub(crate) struct Raw {
     settlement: Option<Settlement>,
     heard: Instant,
     idle: Duration,
+    deadline: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Raw {
-    pub(super) fn new(body: UpstreamBody, idle: Duration, settlement: Settlement) -> Self {
+    pub(super) fn new(body: UpstreamBody, idle: Duration, deadline: Instant, settlement: Settlement) -> Self {
         let heard = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until((heard + idle).into()));
         Self {
@@ -34,6 +35,7 @@ impl Raw {
             settlement: Some(settlement),
             heard,
             idle,
+            deadline,
             timer,
         }
     }
@@ -45,6 +47,10 @@ impl Raw {
     ) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         if self.settlement.is_none() {
             return Poll::Ready(None);
+        }
+        if Instant::now() >= self.deadline {
+            let setback = Setback::timeout("the upstream did not finish its answer in time");
+            return Poll::Ready(Some(Err(self.broken(&setback))));
         }
         match self.body.poll_piece(cx) {
             Poll::Ready(Some(Ok(piece))) => {
@@ -60,7 +66,7 @@ impl Raw {
             }
             Poll::Pending => loop {
                 ready!(self.timer.as_mut().poll(cx));
-                let due = self.heard + self.idle;
+                let due = (self.heard + self.idle).min(self.deadline);
                 if Instant::now() >= due {
                     let setback = Setback::timeout("the upstream stopped in the middle of its answer");
                     return Poll::Ready(Some(Err(self.broken(&setback))));

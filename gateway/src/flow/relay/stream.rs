@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use dialect::{Ending, Tap};
 use tokio::time::Sleep;
 
-use super::{COMMENT, later};
+use super::{COMMENT, SHORTEST_SILENCE, later};
 use crate::{
     app::App,
     failure::Failure,
@@ -74,7 +74,7 @@ impl Relay {
             heard: now,
             spoke: now,
             idle: timeouts.idle,
-            keep_alive: plan.served.stream.keep_alive_after,
+            keep_alive: plan.served.stream.keep_alive_after.max(SHORTEST_SILENCE),
             deadline: call.arrived + timeouts.total,
             timer: None,
             ending: Box::pin(app.drain.clone().reached(Phase::Ending)),
@@ -113,6 +113,12 @@ impl Relay {
     /// Takes what came from the upstream.
     fn heard(&mut self, piece: Bytes) {
         self.heard = Instant::now();
+        if self.heard >= self.deadline {
+            self.interrupt(&Setback::timeout(
+                "the upstream did not finish its answer in time",
+            ));
+            return;
+        }
         self.tap.feed(piece, &mut self.ready);
         if self.first_token.is_none() && self.tap.has_content() {
             self.first_token = Some(self.heard);
