@@ -23,10 +23,11 @@ demo: ## The same gateway against a scripted upstream: rotation, a rest and its 
 
 test: ## Installs what the tests need, then runs every suite.
 	@hack/test-tools.sh
-	cargo test $(EVERYTHING) --no-run
+	cargo test $(EVERYTHING) --lib --bins --tests --no-run
 	cargo build --bin roundhouse-gateway
 	hack/fuzz.sh 20
-	cargo test $(EVERYTHING) --no-fail-fast -- --test-threads 8
+	cargo test $(EVERYTHING) --doc --quiet
+	cargo test $(EVERYTHING) --lib --bins --tests --no-fail-fast -- --test-threads 8
 
 check: ## Format, lints, docs, dependency rules, generated files.
 	@hack/check-tools.sh
