@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dialect::{ModelEntry, Page, encode_model, encode_models};
 use http::{HeaderValue, Response, header};
 
-use super::{Inbound, authenticate::authenticate, paths::Asked};
+use super::{Inbound, authenticate::authenticate, paths::Asked, route};
 use crate::{
     app::App,
     body::ReplyBody,
@@ -88,19 +88,7 @@ fn list(
     pinned: Option<&str>,
 ) -> Result<BTreeMap<Arc<str>, Listed>, Failure> {
     let namespace = caller.client.name.namespace();
-    let pinned = match pinned {
-        None => None,
-        Some(name) => match live.names.provider(namespace, name) {
-            Some(provider) => Some(provider),
-            None if name == "openai" => None,
-            None => {
-                return Err(Failure::not_found(
-                    "unknown_provider",
-                    "there is no provider of this name",
-                ));
-            }
-        },
-    };
+    let pinned = route::pinned(live, namespace, pinned)?;
     let allowed = |name: &str| {
         let patterns = &caller.client.models;
         patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))

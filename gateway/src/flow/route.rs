@@ -145,7 +145,7 @@ fn reachable(live: &Live, caller: &Caller, call: &Call, provider: &ProviderName)
 /// Who serves a named model.
 fn named(live: &Live, caller: &Caller, call: &Call, model: &str) -> Result<Arc<Served>, Failure> {
     let namespace = caller.client.name.namespace();
-    match pinned(live, namespace, call)? {
+    match pinned(live, namespace, call.path.provider.as_deref())? {
         Some(provider) => Ok(Arc::new(Served::pinned(provider, model))),
         None => live
             .names
@@ -155,8 +155,12 @@ fn named(live: &Live, caller: &Caller, call: &Call, model: &str) -> Result<Arc<S
 }
 
 /// The Provider that the path pins.
-fn pinned<'a>(live: &'a Live, namespace: &str, call: &Call) -> Result<Option<&'a Arc<Provider>>, Failure> {
-    let Some(name) = call.path.provider.as_deref() else {
+pub(super) fn pinned<'a>(
+    live: &'a Live,
+    namespace: &str,
+    provider: Option<&str>,
+) -> Result<Option<&'a Arc<Provider>>, Failure> {
+    let Some(name) = provider else {
         return Ok(None);
     };
     match live.names.provider(namespace, name) {
@@ -176,7 +180,7 @@ fn unnamed(live: &Live, caller: &Caller, call: &Call) -> Result<Arc<Served>, Fai
     if needs_model(call.operation) {
         return Err(Failure::invalid("missing_model", "the request names no `model`").param("model"));
     }
-    if let Some(provider) = pinned(live, namespace, call)? {
+    if let Some(provider) = pinned(live, namespace, call.path.provider.as_deref())? {
         return Ok(Arc::new(Served::pinned(provider, "")));
     }
     let fitting: Vec<_> = live
