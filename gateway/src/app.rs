@@ -114,7 +114,8 @@ impl App {
         for (name, credential) in &desired.snapshot.credentials {
             let known = before.snapshot.credentials.get(name);
             if known.is_some_and(|known| known.secret_version != credential.secret_version) {
-                self.pool.secret_changed(name);
+                self.pool
+                    .secret_changed(&credential.provider, name, &credential.secret_version);
             }
         }
     }

@@ -116,6 +116,8 @@ fn anonymous(metrics: &Metrics) -> LiveClient {
             admin: false,
             models: Vec::new(),
             limits: snapshot::CallLimits::default(),
+            when_store_is_away: snapshot::WhenStoreIsAway::default(),
+            budgets: Vec::new(),
             expires_at: None,
             debug_headers: false,
         },

@@ -97,6 +97,7 @@ async fn time(pool: &Pool, world: &World, calls: u32) -> Result<f64, Box<dyn std
             outcome: Outcome::Succeeded,
             usage: Some(usage),
             rest: None,
+            headroom: None,
         });
         admission.settle(usage.total());
     }

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use snapshot::{
-    CallLimits, ClientName, CredentialName, Provider, ProviderName, RestReason, RestScope, Timestamp,
+    CallLimits, ClientName, CredentialName, Provider, ProviderName, QuotaWindow, RestReason, RestScope,
+    Timestamp, WhenStoreIsAway,
 };
 
 use crate::{Lane, Rest};
@@ -15,6 +16,10 @@ pub struct Admit<'a> {
     pub client: &'a ClientName,
     /// What it may use at most.
     pub limits: &'a CallLimits,
+    /// What it may use within longer periods.
+    pub budgets: &'a [QuotaWindow],
+    /// Whether it is let in while replicas cannot agree on what it has used.
+    pub when_store_is_away: WhenStoreIsAway,
     /// The model that it names; its usual size with this model is reserved.
     pub model: &'a str,
 }
@@ -38,6 +43,15 @@ pub struct Pick<'a> {
     pub affinity: Option<u64>,
 }
 
+/// Tokens that a call is likely to use, held for it until they are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserves {
+    /// Of the caller.
+    pub call: u64,
+    /// Of the credential.
+    pub attempt: u64,
+}
+
 /// A limit of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
@@ -47,6 +61,10 @@ pub enum Limit {
     RequestsPerMinute,
     /// Tokens in any 60 seconds.
     TokensPerMinute,
+    /// What may be used within a longer period.
+    Budget,
+    /// Not known: replicas cannot agree on what is used, and the caller is to be refused then.
+    StoreAway,
 }
 
 /// A caller was not let in.
@@ -112,6 +130,17 @@ pub struct Settled {
     pub usage: Option<TokenCounts>,
     /// What rests because of it.
     pub rest: Option<(RestScope, Rest)>,
+    /// What the upstream says is used of the account's quota, if it says so.
+    pub headroom: Option<Headroom>,
+}
+
+/// How much of a quota is used, in an upstream's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headroom {
+    /// Used parts per million.
+    pub used: u32,
+    /// When it is full again, from now.
+    pub resets_in: Duration,
 }
 
 /// Who the pool holds to blame for a refusal.
@@ -159,6 +188,8 @@ pub struct CredentialState {
     pub reserved_tokens: u64,
     /// Its rests, that of the whole credential first.
     pub rests: Vec<Resting>,
+    /// Its quota windows that have begun.
+    pub windows: Vec<WindowState>,
     /// What was used of it.
     pub totals: Totals,
 }
@@ -174,6 +205,19 @@ pub struct Resting {
     pub until: Timestamp,
 }
 
+/// What is used of a quota or budget in its present period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Requests in this period.
+    pub requests: u64,
+    /// Tokens in this period.
+    pub tokens: u64,
+    /// When the period ends.
+    pub resets_at: Timestamp,
+}
+
 /// One caller as the pool sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientState {
@@ -183,6 +227,8 @@ pub struct ClientState {
     pub in_flight: u32,
     /// Tokens held for calls at this moment.
     pub reserved_tokens: u64,
+    /// Its budgets that have begun.
+    pub budgets: Vec<WindowState>,
     /// What it used.
     pub totals: Totals,
 }
@@ -205,6 +251,8 @@ impl Limit {
             Self::Concurrency => "calls at the same time",
             Self::RequestsPerMinute => "requests per minute",
             Self::TokensPerMinute => "tokens per minute",
+            Self::Budget => "a longer period",
+            Self::StoreAway => "a caller that must not exceed it while the store is away",
         }
     }
 }
@@ -216,6 +264,7 @@ impl Settled {
             outcome,
             usage: None,
             rest: None,
+            headroom: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use snapshot::{CredentialName, ProviderName};
 
 use crate::{
     Blame, Memory, Picked, Settled, Store,
+    estimate::Estimate,
     pool::{Pool, Shared},
 };
 
@@ -19,6 +20,7 @@ pub struct Lease<S: Store = Memory> {
     credential: CredentialName,
     probe: bool,
     hold: Option<S::Hold>,
+    estimate: Estimate,
 }
 
 /// One call of one client.
@@ -28,6 +30,7 @@ pub struct Lease<S: Store = Memory> {
 pub struct Admission<S: Store = Memory> {
     shared: Arc<Shared<S>>,
     seat: Option<S::Seat>,
+    estimate: Estimate,
 }
 
 /// What a settled attempt led to.
@@ -38,13 +41,19 @@ pub struct Receipt<S: Store = Memory> {
 }
 
 impl<S: Store> Lease<S> {
-    pub(crate) fn new(pool: &Pool<S>, provider: ProviderName, picked: Picked<S::Hold>) -> Self {
+    pub(crate) fn new(
+        pool: &Pool<S>,
+        provider: ProviderName,
+        picked: Picked<S::Hold>,
+        estimate: Estimate,
+    ) -> Self {
         Self {
             shared: Arc::clone(&pool.shared),
             provider,
             credential: picked.credential,
             probe: picked.probe,
             hold: Some(picked.hold),
+            estimate,
         }
     }
 
@@ -81,7 +90,11 @@ impl<S: Store> Lease<S> {
 
     fn end(&mut self, settled: &Settled) -> Option<(Blame, Option<S::Mark>)> {
         let hold = self.hold.take()?;
-        let answer = self.shared.store.settle(self.shared.clock.now(), hold, settled);
+        let now = self.shared.clock.now();
+        if let Some(usage) = &settled.usage {
+            self.shared.estimates.learn(self.estimate, usage.total(), now);
+        }
+        let answer = self.shared.store.settle(now, hold, settled);
         if self.probe {
             // Its answer may have opened more than the place that it gives back.
             self.shared.waiting.wake_all(&self.provider);
@@ -108,10 +121,11 @@ impl<S: Store> fmt::Debug for Lease<S> {
 }
 
 impl<S: Store> Admission<S> {
-    pub(crate) fn new(pool: &Pool<S>, seat: S::Seat) -> Self {
+    pub(crate) fn new(pool: &Pool<S>, seat: S::Seat, estimate: Estimate) -> Self {
         Self {
             shared: Arc::clone(&pool.shared),
             seat: Some(seat),
+            estimate,
         }
     }
 
@@ -122,7 +136,11 @@ impl<S: Store> Admission<S> {
 
     fn end(&mut self, tokens: Option<u64>) {
         if let Some(seat) = self.seat.take() {
-            self.shared.store.leave(self.shared.clock.now(), seat, tokens);
+            let now = self.shared.clock.now();
+            if let Some(tokens) = tokens {
+                self.shared.estimates.learn(self.estimate, tokens, now);
+            }
+            self.shared.store.leave(now, seat, tokens);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use snapshot::{CallLimits, CredentialName, ProviderName, Strategy};
+use snapshot::{CallLimits, CredentialName, ProviderName, QuotaWindow, Strategy};
 
 /// The credentials eligible for one upstream model of a Provider at one priority, sorted by name.
 ///
@@ -31,6 +31,8 @@ pub struct Member {
     pub weight: u32,
     /// What may be asked of it at most.
     pub limits: CallLimits,
+    /// What its account allows within longer periods.
+    pub quota: Arc<[QuotaWindow]>,
 }
 
 impl Lane {
@@ -94,6 +96,7 @@ impl LaneId {
             Strategy::LeastBusy => 1,
             Strategy::Weighted => 2,
             Strategy::FillFirst => 3,
+            Strategy::MostHeadroom => 4,
         }]);
         for member in members {
             hash.update(member.credential.as_str());
@@ -140,6 +143,7 @@ mod tests {
                 concurrency,
                 ..CallLimits::default()
             },
+            quota: Vec::new().into(),
         }
     }
 

@@ -14,9 +14,11 @@ mod call;
 mod clock;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod estimate;
 mod guard;
 mod lane;
 mod pool;
+mod remembered;
 pub mod rest;
 pub mod score;
 mod store;
@@ -26,8 +28,8 @@ mod waiting;
 pub mod window;
 
 pub use call::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Limit, NoneUsable, Outcome, Pick,
-    Resting, Settled, TokenCounts, Totals,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Headroom, Limit, NoneUsable, Outcome,
+    Pick, Reserves, Resting, Settled, TokenCounts, Totals, WindowState,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use guard::{Admission, Lease, Receipt};

@@ -2,12 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use snapshot::{CredentialName, ProviderName};
+use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion};
 use tokio::time::Instant;
 
 use crate::{
-    Admission, Admit, BreakerState, ClientState, Clock, CredentialState, Denied, Lease, Memory, NoneUsable,
-    Pick, Receipt, Rest, Shortage, Store, lane::object_hash, waiting::Waiting,
+    Admission, Admit, BreakerState, ClientState, Clock, CredentialState, Denied, Lease, Member, Memory,
+    NoneUsable, Pick, Receipt, Reserves, Rest, Shortage, Store,
+    estimate::{Estimate, Estimates},
+    lane::object_hash,
+    waiting::Waiting,
 };
 
 /// The state that all calls share. Cheap to clone.
@@ -20,6 +23,7 @@ pub(crate) struct Shared<S> {
     pub(crate) store: S,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) waiting: Waiting,
+    pub(crate) estimates: Estimates,
 }
 
 /// The shortest sleep between two looks: timers have millisecond precision.
@@ -40,6 +44,7 @@ impl<S: Store> Pool<S> {
                 store,
                 clock,
                 waiting: Waiting::default(),
+                estimates: Estimates::default(),
             }),
         }
     }
@@ -52,14 +57,18 @@ impl<S: Store> Pool<S> {
         pick: Pick<'_>,
     ) -> Result<(Admission<S>, Result<Lease<S>, NoneUsable>), Denied> {
         let patience = pick.provider.selection.max_wait;
+        let now = self.shared.clock.now();
+        let call = self.shared.estimates.call(&admit, now);
+        let attempt = self.shared.estimates.attempt(&pick, now);
+        let reserves = reserves(call, attempt);
         let (seat, first) = self
             .shared
             .store
-            .enter(self.shared.clock.now(), &admit, &pick, patience)
+            .enter(now, &admit, &pick, reserves, patience)
             .await?;
-        let admission = Admission::new(self, seat);
+        let admission = Admission::new(self, seat, call);
         let lease = match first {
-            Ok(picked) => Ok(Lease::new(self, pick.provider.name.clone(), picked)),
+            Ok(picked) => Ok(Lease::new(self, pick.provider.name.clone(), picked, attempt)),
             Err(shortage) => self.wait(pick, shortage).await,
         };
         Ok((admission, lease))
@@ -67,8 +76,14 @@ impl<S: Store> Pool<S> {
 
     /// Admits the caller.
     pub async fn admit(&self, admit: Admit<'_>) -> Result<Admission<S>, Denied> {
-        let seat = self.shared.store.admit(self.shared.clock.now(), &admit).await?;
-        Ok(Admission::new(self, seat))
+        let now = self.shared.clock.now();
+        let call = self.shared.estimates.call(&admit, now);
+        let reserves = Reserves {
+            call: call.tokens,
+            attempt: 0,
+        };
+        let seat = self.shared.store.admit(now, &admit, reserves).await?;
+        Ok(Admission::new(self, seat, call))
     }
 
     /// Picks a credential. When all that do not rest are merely full, waits for one up to the Provider's
@@ -103,17 +118,36 @@ impl<S: Store> Pool<S> {
     }
 
     /// Ends all rests of a credential. Refusals of calls that began before are ignored.
-    pub fn clear_rest(&self, credential: &CredentialName) {
-        self.shared.store.clear_rest(self.shared.clock.now(), credential);
-        self.shared.waiting.wake_everyone();
+    pub fn clear_rest(&self, provider: &ProviderName, credential: &CredentialName) {
+        let now = self.shared.clock.now();
+        self.shared.store.clear_rest(now, provider, credential);
+        self.shared.waiting.wake_all(provider);
+    }
+
+    /// Begins the quota windows of a credential anew, and ends its rests for lack of quota.
+    pub fn reset_quota(&self, provider: &ProviderName, credential: &CredentialName) {
+        let now = self.shared.clock.now();
+        self.shared.store.reset_quota(now, provider, credential);
+        self.shared.waiting.wake_all(provider);
+    }
+
+    /// Begins the budgets of a caller anew.
+    pub fn reset_budgets(&self, client: &ClientName) {
+        self.shared.store.reset_budgets(self.shared.clock.now(), client);
     }
 
     /// Ends the rests of a credential that came from its former secret.
-    pub fn secret_changed(&self, credential: &CredentialName) {
+    pub fn secret_changed(
+        &self,
+        provider: &ProviderName,
+        credential: &CredentialName,
+        version: &SecretVersion,
+    ) {
+        let now = self.shared.clock.now();
         self.shared
             .store
-            .secret_changed(self.shared.clock.now(), credential);
-        self.shared.waiting.wake_everyone();
+            .secret_changed(now, provider, credential, version);
+        self.shared.waiting.wake_all(provider);
     }
 
     /// Remembers for 30 days which credential holds an object of an upstream. Keeps a hash, not the id.
@@ -130,12 +164,24 @@ impl<S: Store> Pool<S> {
         self.shared.store.recall(now, object_hash(object_id)).await
     }
 
-    /// All credentials that were used or rested, sorted by name.
+    /// The state of these credentials of a Provider as all replicas see it, in their order.
+    pub async fn look_up(&self, provider: &ProviderName, members: &[Member]) -> Vec<CredentialState> {
+        let now = self.shared.clock.now();
+        self.shared.store.look_up(now, provider, members).await
+    }
+
+    /// The state of these callers, given with their budgets, as all replicas see it, in their order.
+    pub async fn look_up_clients(&self, clients: &[(&ClientName, &[QuotaWindow])]) -> Vec<ClientState> {
+        let now = self.shared.clock.now();
+        self.shared.store.look_up_clients(now, clients).await
+    }
+
+    /// All credentials that this process knows to have been used or rested, sorted by name.
     pub fn states(&self) -> Vec<CredentialState> {
         self.shared.store.credentials(self.shared.clock.now())
     }
 
-    /// All callers of late, sorted by name.
+    /// All callers of this process of late, sorted by name.
     pub fn clients(&self) -> Vec<ClientState> {
         self.shared.store.clients(self.shared.clock.now())
     }
@@ -146,12 +192,14 @@ impl<S: Store> Pool<S> {
     }
 
     async fn look(&self, pick: &Pick<'_>, patience: Duration) -> Result<Lease<S>, Shortage> {
-        let picked = self
-            .shared
-            .store
-            .pick(self.shared.clock.now(), pick, patience)
-            .await?;
-        Ok(Lease::new(self, pick.provider.name.clone(), picked))
+        let now = self.shared.clock.now();
+        let attempt = self.shared.estimates.attempt(pick, now);
+        let reserves = Reserves {
+            call: 0,
+            attempt: attempt.tokens,
+        };
+        let picked = self.shared.store.pick(now, pick, reserves, patience).await?;
+        Ok(Lease::new(self, pick.provider.name.clone(), picked, attempt))
     }
 
     async fn wait(&self, pick: Pick<'_>, mut shortage: Shortage) -> Result<Lease<S>, NoneUsable> {
@@ -175,7 +223,12 @@ impl<S: Store> Pool<S> {
                 return Err(shortage.reason);
             }
             place.pass_on();
-            let sleep = patience.min(self.until_soonest(&shortage).max(SHORTEST_SLEEP));
+            let soonest = self.until_soonest(&shortage).max(SHORTEST_SLEEP);
+            let look = match S::LOOKS_EVERY {
+                Some(every) if shortage.releasable => soonest.min(every),
+                _ => soonest,
+            };
+            let sleep = patience.min(look);
             tokio::select! {
                 () = place.woken() => {}
                 () = tokio::time::sleep(sleep) => {}
@@ -196,6 +249,13 @@ impl<S: Store> Pool<S> {
             NoneUsable::Full { soonest } => soonest.since(self.shared.clock.now()),
             NoneUsable::Empty | NoneUsable::Resting { .. } | NoneUsable::BreakerOpen { .. } => Duration::ZERO,
         }
+    }
+}
+
+fn reserves(call: Estimate, attempt: Estimate) -> Reserves {
+    Reserves {
+        call: call.tokens,
+        attempt: attempt.tokens,
     }
 }
 

@@ -30,8 +30,8 @@ pub fn change(strategy: Strategy, weight: u32) -> Change {
             busy: false,
             time: STRIDE,
         },
-        Strategy::LeastBusy => Change {
-            busy: true,
+        Strategy::LeastBusy | Strategy::MostHeadroom => Change {
+            busy: strategy == Strategy::LeastBusy,
             time: STRIDE,
         },
         Strategy::Weighted => Change {

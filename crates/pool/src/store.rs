@@ -4,10 +4,11 @@ mod memory;
 
 use std::{future::Future, time::Duration};
 
-use snapshot::{CredentialName, ProviderName, Timestamp};
+use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion, Timestamp};
 
 use crate::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, NoneUsable, Pick, Rest, Settled,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, NoneUsable, Pick, Reserves,
+    Rest, Settled,
 };
 pub use memory::Memory;
 
@@ -17,6 +18,10 @@ pub use memory::Memory;
 /// never awaited; what they return is known in this process. `now` is the process's time: a store that is
 /// shared uses its own.
 pub trait Store: Send + Sync + 'static {
+    /// How often a call that waits for a full credential looks again, because another process may have
+    /// given one back; `None` when only this process can.
+    const LOOKS_EVERY: Option<Duration>;
+
     /// What must be given back at the end of a lease.
     type Hold: Send + Sync;
     /// What must be given back at the end of an admission.
@@ -31,6 +36,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         admit: &Admit<'_>,
         pick: &Pick<'_>,
+        reserves: Reserves,
         patience: Duration,
     ) -> impl Future<Output = Result<(Self::Seat, Result<Picked<Self::Hold>, Shortage>), Denied>> + Send;
 
@@ -39,6 +45,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         now: Timestamp,
         admit: &Admit<'_>,
+        reserves: Reserves,
     ) -> impl Future<Output = Result<Self::Seat, Denied>> + Send;
 
     /// Picks a credential. `patience` is how much longer the caller would wait for the credential that it
@@ -47,6 +54,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         now: Timestamp,
         pick: &Pick<'_>,
+        reserves: Reserves,
         patience: Duration,
     ) -> impl Future<Output = Result<Picked<Self::Hold>, Shortage>> + Send;
 
@@ -73,10 +81,23 @@ pub trait Store: Send + Sync + 'static {
     );
 
     /// Ends all rests of a credential.
-    fn clear_rest(&self, now: Timestamp, credential: &CredentialName);
+    fn clear_rest(&self, now: Timestamp, provider: &ProviderName, credential: &CredentialName);
 
-    /// Ends the rests of a credential that came from its former secret.
-    fn secret_changed(&self, now: Timestamp, credential: &CredentialName);
+    /// Begins the quota windows of a credential anew, and ends its rests for lack of quota.
+    fn reset_quota(&self, now: Timestamp, provider: &ProviderName, credential: &CredentialName);
+
+    /// Begins the budgets of a caller anew.
+    fn reset_budgets(&self, now: Timestamp, client: &ClientName);
+
+    /// Ends the rests of a credential that came from its former secret. Nothing happens when the store
+    /// has heard of this version.
+    fn secret_changed(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        credential: &CredentialName,
+        version: &SecretVersion,
+    );
 
     /// Remembers which credential holds an object.
     fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName);
@@ -84,13 +105,28 @@ pub trait Store: Send + Sync + 'static {
     /// The credential that holds an object.
     fn recall(&self, now: Timestamp, object: u128) -> impl Future<Output = Option<CredentialName>> + Send;
 
-    /// All credentials, sorted by name.
+    /// The state of these credentials of a Provider as all replicas see it, in their order.
+    fn look_up(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        members: &[Member],
+    ) -> impl Future<Output = Vec<CredentialState>> + Send;
+
+    /// The state of these callers as all replicas see it, in their order.
+    fn look_up_clients(
+        &self,
+        now: Timestamp,
+        clients: &[(&ClientName, &[QuotaWindow])],
+    ) -> impl Future<Output = Vec<ClientState>> + Send;
+
+    /// All credentials that this process knows of, sorted by name.
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState>;
 
-    /// All callers, sorted by name.
+    /// All callers that this process knows of, sorted by name.
     fn clients(&self, now: Timestamp) -> Vec<ClientState>;
 
-    /// All endpoints, sorted by name.
+    /// All endpoints that this process knows of, sorted by name.
     fn breakers(&self, now: Timestamp) -> Vec<BreakerState>;
 }
 

@@ -95,6 +95,8 @@ impl World {
         Admit {
             client: &self.client,
             limits: &self.limits,
+            budgets: &[],
+            when_store_is_away: snapshot::WhenStoreIsAway::Share,
             model: MODEL,
         }
     }
@@ -152,6 +154,7 @@ pub fn member(name: &str) -> Member {
         credential: credential(name),
         weight: 1,
         limits: CallLimits::default(),
+        quota: Vec::new().into(),
     }
 }
 

@@ -81,15 +81,6 @@ impl Waiting {
         }
     }
 
-    /// Anything may have become free.
-    pub(crate) fn wake_everyone(&self) {
-        if self.count.load(Ordering::SeqCst) > 0 {
-            for queue in self.lock().by_provider.values_mut() {
-                queue.values_mut().for_each(Waiter::wake);
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@ use std::{
 
 use subtle::ConstantTimeEq;
 
-use crate::{CallLimits, ClientName, ModelPattern, Timestamp};
+use crate::{CallLimits, ClientName, ModelPattern, QuotaWindow, Timestamp};
 
 /// One caller: a client key without the key.
 #[derive(Clone, Debug)]
@@ -22,10 +22,24 @@ pub struct Client {
     pub models: Vec<ModelPattern>,
     /// What it may use at most.
     pub limits: CallLimits,
+    /// What becomes of its limits while replicas cannot agree on what is used.
+    pub when_store_is_away: WhenStoreIsAway,
+    /// What it may use within longer periods.
+    pub budgets: Vec<QuotaWindow>,
     /// When it stops working.
     pub expires_at: Option<Timestamp>,
     /// Whether answers tell it the credential used and the number of attempts.
     pub debug_headers: bool,
+}
+
+/// What becomes of a caller's limits while replicas cannot agree on what is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenStoreIsAway {
+    /// Each replica holds it to its share.
+    #[default]
+    Share,
+    /// It is refused.
+    Refuse,
 }
 
 /// A keyed hash (HMAC-SHA-256 under the installation's key) of a client key.

@@ -1,6 +1,8 @@
 //! Accounts and keys of a Provider.
 
-use crate::{CredentialName, ModelPattern, ProviderName, SecretVersion};
+use std::sync::Arc;
+
+use crate::{CredentialName, ModelPattern, ProviderName, QuotaWindow, SecretVersion};
 
 /// One account or key of a Provider, without its secret.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Credential {
     pub models: ModelFilter,
     /// What may be asked of it at most.
     pub limits: CallLimits,
+    /// What its account allows within longer periods.
+    pub quota: Arc<[QuotaWindow]>,
     /// Whether an administrator took it out of use.
     pub suspended: bool,
 }

@@ -11,13 +11,14 @@ mod credential;
 mod keyring;
 mod name;
 mod provider;
+mod quota;
 mod route;
 mod secret;
 mod time;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use client::{Client, KeyDigest};
+pub use client::{Client, KeyDigest, WhenStoreIsAway};
 pub use credential::{CallLimits, Credential, ModelFilter};
 pub use keyring::{CredentialSecret, DigestKey, Keyring, SecretVersion};
 pub use name::{ClientName, CredentialName, InvalidName, ObjectName, ProviderName, RouteName};
@@ -26,6 +27,7 @@ pub use provider::{
     Fault, Header, HeaderSource, Model, Provider, RestReason, RestRule, RestScope, Scheme, Selection,
     Strategy, Timeouts, Tls,
 };
+pub use quota::{Calendar, CalendarUnit, Period, QuotaWindow};
 pub use route::{FallbackOn, ModelPattern, Retry, Route, StreamPolicy, Target};
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -324,6 +324,8 @@ pub enum Strategy {
     Weighted,
     /// The first that is usable, in order of name.
     FillFirst,
+    /// The one that has used the least of its quota.
+    MostHeadroom,
 }
 
 /// What keeps a conversation on one credential.

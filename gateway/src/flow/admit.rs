@@ -19,6 +19,8 @@ pub(super) async fn admit(
     let admit = Admit {
         client: &client.name,
         limits: &client.limits,
+        budgets: &client.budgets,
+        when_store_is_away: client.when_store_is_away,
         model,
     };
     // A plan is never empty; without a first hop there would be nothing to admit for.
@@ -39,6 +41,11 @@ fn denied(Denied { limit, retry_after }: Denied) -> Failure {
         Limit::TokensPerMinute => (
             "rate_limit_exceeded",
             "this key has used as many tokens in a minute as it may",
+        ),
+        Limit::Budget => ("insufficient_quota", "this key has used up one of its budgets"),
+        Limit::StoreAway => (
+            "limits_unavailable",
+            "the limits of this key cannot be checked at the moment",
         ),
     };
     Failure::rate_limited(code, message, retry_after.max(Duration::from_secs(1)))

@@ -300,6 +300,7 @@ impl Settlement {
                 outcome,
                 usage: charged.map(counts),
                 rest,
+                headroom: None,
             });
         }
         self.slot = None;

@@ -144,6 +144,7 @@ impl LiveProvider {
                     credential: credential.name.clone(),
                     weight: credential.weight,
                     limits: credential.limits,
+                    quota: credential.quota.clone(),
                 });
             }
         }

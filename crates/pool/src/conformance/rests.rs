@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use snapshot::{RestReason, Strategy};
+use snapshot::{RestReason, SecretVersion, Strategy};
 
 use super::{Bench, guessed, name_of, refuse, refused, stated, succeed};
 use crate::{
     NoneUsable, Outcome, Pick, Rest, RestEnd, RestScope, Settled, Store,
     rest::PROBE_LOCK,
-    testing::{World, credential, lane, members},
+    testing::{World, credential, lane, members, provider_name},
 };
 
 pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
@@ -203,7 +203,7 @@ async fn a_late_refusal_cannot_restore_a_cleared_rest<S: Store>(make: &impl Fn()
         let late = bench.lease().await;
         bench.lease().await.settle(settled);
         bench.none().await;
-        bench.pool.clear_rest(&credential("a"));
+        bench.pool.clear_rest(&provider_name(), &credential("a"));
         assert_eq!(bench.calls(1).await, "a", "usable at once");
         late.settle(settled);
         assert_eq!(bench.calls(1).await, "a", "that call began before the clearing");
@@ -217,12 +217,16 @@ async fn a_new_secret_ends_unauthorized_at_once<S: Store>(make: &impl Fn() -> S)
     let late = bench.lease().await;
     refuse(bench.lease().await, RestReason::Unauthorized);
     bench.none().await;
-    bench.pool.secret_changed(&credential("a"));
+    bench
+        .pool
+        .secret_changed(&provider_name(), &credential("a"), &version("2"));
     assert!(!bench.lease().await.is_probe(), "the new secret is not in doubt");
     refuse(late, RestReason::Unauthorized);
     assert_eq!(bench.calls(1).await, "a", "that call used the old secret");
     bench.report("a", stated(60));
-    bench.pool.secret_changed(&credential("a"));
+    bench
+        .pool
+        .secret_changed(&provider_name(), &credential("a"), &version("3"));
     bench.none().await;
 }
 
@@ -290,4 +294,8 @@ async fn a_success_that_was_the_last_for_now_rests_even_after_a_probe<S: Store>(
         bench.step(60);
         assert!(!bench.lease().await.is_probe(), "its end was stated");
     }
+}
+
+fn version(version: &str) -> SecretVersion {
+    SecretVersion(version.into())
 }

@@ -3,7 +3,6 @@
 mod account;
 mod choose;
 mod order;
-mod remembered;
 mod settle;
 mod state;
 mod table;
@@ -13,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use snapshot::{CredentialName, ProviderName, Timestamp};
+use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion, Timestamp};
 
 use self::{
     choose::{Hold, Seat},
@@ -21,8 +20,8 @@ use self::{
     state::State,
 };
 use crate::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Pick, Picked, Rest, Resting, Settled,
-    Shortage, Store, breaker::Gate,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, Pick, Picked, Reserves, Rest,
+    Resting, Settled, Shortage, Store, breaker::Gate,
 };
 
 /// All state behind one lock, which is held for less than a microsecond at a time.
@@ -43,6 +42,8 @@ impl Memory {
 }
 
 impl Store for Memory {
+    const LOOKS_EVERY: Option<Duration> = None;
+
     type Hold = Hold;
     type Seat = Seat;
     type Mark = Mark;
@@ -52,25 +53,27 @@ impl Store for Memory {
         now: Timestamp,
         admit: &Admit<'_>,
         pick: &Pick<'_>,
+        reserves: Reserves,
         patience: Duration,
     ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
         let mut state = self.state();
-        let seat = state.admit(now, admit)?;
-        let picked = state.pick(now, pick, patience);
+        let seat = state.admit(now, admit, reserves.call)?;
+        let picked = state.pick(now, pick, reserves.attempt, patience);
         Ok((seat, picked))
     }
 
-    async fn admit(&self, now: Timestamp, admit: &Admit<'_>) -> Result<Seat, Denied> {
-        self.state().admit(now, admit)
+    async fn admit(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Result<Seat, Denied> {
+        self.state().admit(now, admit, reserves.call)
     }
 
     async fn pick(
         &self,
         now: Timestamp,
         pick: &Pick<'_>,
+        reserves: Reserves,
         patience: Duration,
     ) -> Result<Picked<Hold>, Shortage> {
-        self.state().pick(now, pick, patience)
+        self.state().pick(now, pick, reserves.attempt, patience)
     }
 
     fn commit(&self, now: Timestamp, hold: &mut Hold) {
@@ -100,11 +103,21 @@ impl Store for Memory {
         self.state().report(now, credential, model, rest);
     }
 
-    fn clear_rest(&self, _: Timestamp, credential: &CredentialName) {
+    fn clear_rest(&self, _: Timestamp, _: &ProviderName, credential: &CredentialName) {
         self.state().clear_rest(credential);
     }
 
-    fn secret_changed(&self, _: Timestamp, credential: &CredentialName) {
+    fn reset_quota(&self, _: Timestamp, _: &ProviderName, _credential: &CredentialName) {}
+
+    fn reset_budgets(&self, _: Timestamp, _client: &ClientName) {}
+
+    fn secret_changed(
+        &self,
+        _: Timestamp,
+        _: &ProviderName,
+        credential: &CredentialName,
+        _version: &SecretVersion,
+    ) {
         self.state().secret_changed(credential);
     }
 
@@ -116,6 +129,18 @@ impl Store for Memory {
 
     async fn recall(&self, now: Timestamp, object: u128) -> Option<CredentialName> {
         self.state().objects.get(object, now).cloned()
+    }
+
+    async fn look_up(&self, now: Timestamp, _: &ProviderName, _members: &[Member]) -> Vec<CredentialState> {
+        self.credentials(now)
+    }
+
+    async fn look_up_clients(
+        &self,
+        now: Timestamp,
+        _clients: &[(&ClientName, &[QuotaWindow])],
+    ) -> Vec<ClientState> {
+        self.clients(now)
     }
 
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState> {
@@ -140,6 +165,7 @@ impl Store for Memory {
                         .into_iter()
                         .chain(models.filter_map(|(model, scope)| resting(Some(model), scope)))
                         .collect(),
+                    windows: Vec::new(),
                     totals: account.usage.totals,
                 }
             })
@@ -158,6 +184,7 @@ impl Store for Memory {
                 name: name.clone(),
                 in_flight: client.usage.in_flight,
                 reserved_tokens: client.usage.reserved,
+                budgets: Vec::new(),
                 totals: client.usage.totals,
             })
             .collect();

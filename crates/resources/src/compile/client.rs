@@ -77,6 +77,8 @@ fn add(compiling: &mut Compiling<'_>, identity: &Identity, object: &ClientKey, d
         admin: spec.admin,
         models: patterns(&spec.models.clone().unwrap_or_default().allow),
         limits: limits(spec.limits),
+        when_store_is_away: snapshot::WhenStoreIsAway::default(),
+        budgets: Vec::new(),
         expires_at,
         debug_headers: spec.debug_headers,
     };

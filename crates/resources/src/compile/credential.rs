@@ -29,6 +29,7 @@ pub(super) fn compile(
             deny: patterns(&filter.deny),
         },
         limits: limits(spec.limits),
+        quota: Vec::new().into(),
         suspended: spec.suspend,
     }
 }
@@ -46,6 +47,7 @@ pub(super) fn anonymous(provider: &ProviderName) -> Option<Credential> {
         priority: 0,
         models: ModelFilter::default(),
         limits: CallLimits::default(),
+        quota: Vec::new().into(),
         suspended: false,
     })
 }

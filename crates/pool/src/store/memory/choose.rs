@@ -7,7 +7,7 @@ use snapshot::{Breaker, Timestamp};
 use super::{
     account::{Obstacle, Probes, SOON},
     order::Parking,
-    state::{Estimate, State},
+    state::State,
 };
 use crate::{Admit, Denied, Lane, NoneUsable, Pick, Picked, Shortage, breaker::Gate, score};
 
@@ -20,7 +20,10 @@ pub struct Hold {
     pub(super) client: u32,
     /// Orders it among picks, refusals and clearings.
     pub(super) sequence: u64,
-    pub(super) estimate: Option<(u64, u64)>,
+    /// Tokens held on the credential.
+    pub(super) reserved: u64,
+    /// Whether its tokens count against a limit.
+    pub(super) counts_tokens: bool,
     pub(super) probes: Probes,
     pub(super) probes_endpoint: bool,
     pub(super) breaker: Breaker,
@@ -30,7 +33,10 @@ pub struct Hold {
 #[derive(Debug)]
 pub struct Seat {
     pub(super) client: u32,
-    pub(super) estimate: Option<(u64, u64)>,
+    /// Tokens held of the caller's limit.
+    pub(super) reserved: u64,
+    /// Whether its tokens count against a limit.
+    pub(super) counts_tokens: bool,
 }
 
 /// A member that can be used.
@@ -44,7 +50,7 @@ struct Found<'a> {
 }
 
 impl State {
-    pub(super) fn admit(&mut self, now: Timestamp, admit: &Admit<'_>) -> Result<Seat, Denied> {
+    pub(super) fn admit(&mut self, now: Timestamp, admit: &Admit<'_>, reserve: u64) -> Result<Seat, Denied> {
         self.sweep(now);
         let client = self.client(admit.client, now);
         let usage = &mut self.clients[client].usage;
@@ -54,22 +60,23 @@ impl State {
                 retry_after: reached.until.map_or(SOON, |until| until.since(now)),
             });
         }
-        let estimate = admit
-            .limits
-            .tokens_per_minute
-            .map(|_| self.estimate(client, admit.model, Estimate::Call, now));
+        let counts_tokens = admit.limits.tokens_per_minute.is_some();
+        let reserved = if counts_tokens { reserve } else { 0 };
         let account = &mut self.clients[client];
-        account
-            .usage
-            .take(admit.limits, estimate.map_or(0, |(_, tokens)| tokens), now);
+        account.usage.take(admit.limits, reserved, now);
         account.held += 1;
-        Ok(Seat { client, estimate })
+        Ok(Seat {
+            client,
+            reserved,
+            counts_tokens,
+        })
     }
 
     pub(super) fn pick(
         &mut self,
         now: Timestamp,
         pick: &Pick<'_>,
+        reserve: u64,
         patience: Duration,
     ) -> Result<Picked<Hold>, Shortage> {
         self.sweep(now);
@@ -90,7 +97,15 @@ impl State {
         }
         let affinity = pick.affinity.map(|hash| self.key((upstream, hash)));
         let found = self.find(now, pick, affinity, patience)?;
-        Ok(self.take(now, pick, found, upstream, gate == Gate::HalfOpen, affinity))
+        Ok(self.take(
+            now,
+            pick,
+            reserve,
+            found,
+            upstream,
+            gate == Gate::HalfOpen,
+            affinity,
+        ))
     }
 
     fn find<'a>(
@@ -208,10 +223,12 @@ impl State {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what was found out before")]
     fn take(
         &mut self,
         now: Timestamp,
         pick: &Pick<'_>,
+        reserve: u64,
         found: Found<'_>,
         upstream: u32,
         probes_endpoint: bool,
@@ -220,17 +237,13 @@ impl State {
         let member = &found.lane.members()[found.member as usize];
         let sequence = self.next_sequence();
         let client = self.client(pick.client, now);
-        let estimate = member
-            .limits
-            .tokens_per_minute
-            .map(|_| self.estimate(client, pick.model, Estimate::Attempt, now));
+        let counts_tokens = member.limits.tokens_per_minute.is_some();
+        let reserved = if counts_tokens { reserve } else { 0 };
         self.clients[client].held += 1;
 
         let account = &mut self.credentials[found.credential];
         account.used_at = now;
-        account
-            .usage
-            .take(&member.limits, estimate.map_or(0, |(_, tokens)| tokens), now);
+        account.usage.take(&member.limits, reserved, now);
         if found.probes.whole {
             account.whole.probe(sequence, now);
         }
@@ -262,7 +275,8 @@ impl State {
                 upstream,
                 client,
                 sequence,
-                estimate,
+                reserved,
+                counts_tokens,
                 probes: found.probes,
                 probes_endpoint,
                 breaker: pick.provider.breaker,

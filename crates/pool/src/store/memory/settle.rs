@@ -80,12 +80,11 @@ impl State {
         let client = &mut self.clients[seat.client];
         client.held = client.held.saturating_sub(1);
         client.used_at = now;
-        client
-            .usage
-            .give_back(seat.estimate.map_or(0, |(_, reserved)| reserved));
-        if let (Some(tokens), Some((key, _))) = (tokens, seat.estimate) {
+        client.usage.give_back(seat.reserved);
+        if let Some(tokens) = tokens
+            && seat.counts_tokens
+        {
             client.usage.add_tokens(tokens, now);
-            self.learn(key, tokens, now);
         }
     }
 
@@ -146,15 +145,12 @@ impl State {
         let upstream = &mut self.upstreams[hold.upstream];
         upstream.in_flight = upstream.in_flight.saturating_sub(1);
         let account = &mut self.credentials[hold.credential];
-        account
-            .usage
-            .give_back(hold.estimate.map_or(0, |(_, reserved)| reserved));
+        account.usage.give_back(hold.reserved);
         if let Some(usage) = settled.usage {
             account.usage.totals.tokens.add(&usage);
             client.usage.totals.tokens.add(&usage);
-            if let Some((key, _)) = hold.estimate {
+            if hold.counts_tokens {
                 account.usage.add_tokens(usage.total(), now);
-                self.learn(key, usage.total(), now);
             }
         }
     }

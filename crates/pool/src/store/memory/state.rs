@@ -12,10 +12,9 @@ use snapshot::{ClientName, CredentialName, ProviderName, Timestamp};
 use super::{
     account::{Client, Credential},
     order::Order,
-    remembered::Remembered,
     table::Table,
 };
-use crate::{Lane, LaneId, average::Average, breaker::Circuit, score};
+use crate::{Lane, LaneId, breaker::Circuit, remembered::Remembered, score};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -27,7 +26,6 @@ pub(super) struct State {
     pub(super) orders: Table<LaneId, Order>,
     pub(super) affinity: Remembered<u64, CredentialName>,
     pub(super) objects: Remembered<u128, CredentialName>,
-    averages: Remembered<u64, Average>,
     hasher: RandomState,
     next_sweep: Timestamp,
     /// How many heads of lanes were looked at.
@@ -58,23 +56,12 @@ pub(super) struct Refusal {
     pub(super) undo: Option<crate::rest::Undo>,
 }
 
-/// What an average is about.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(super) enum Estimate {
-    /// The calls of a client that names a model.
-    Call,
-    /// The attempts at an upstream's model for a client.
-    Attempt,
-}
-
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const LANE_TTL: Duration = Duration::from_secs(600);
-const AVERAGE_TTL: Duration = Duration::from_secs(3600);
 /// Totals are kept for a day after the last use.
 const NAME_TTL: Duration = Duration::from_secs(24 * 3600);
 const AFFINITIES: usize = 100_000;
 const OBJECTS: usize = 200_000;
-const AVERAGES: usize = 50_000;
 
 impl Default for State {
     fn default() -> Self {
@@ -86,7 +73,6 @@ impl Default for State {
             orders: Table::default(),
             affinity: Remembered::new(AFFINITIES),
             objects: Remembered::new(OBJECTS),
-            averages: Remembered::new(AVERAGES),
             hasher: RandomState::new(),
             next_sweep: Timestamp::EPOCH,
             #[cfg(test)]
@@ -173,23 +159,6 @@ impl State {
         }
     }
 
-    /// How many tokens a call is likely to use, and the key under which to learn from it.
-    pub(super) fn estimate(&self, client: u32, model: &str, about: Estimate, now: Timestamp) -> (u64, u64) {
-        let key = self.key((client, model, about));
-        (
-            key,
-            self.averages.get(key, now).map_or(0, |average| average.value()),
-        )
-    }
-
-    pub(super) fn learn(&mut self, key: u64, tokens: u64, now: Timestamp) {
-        let average = self
-            .averages
-            .get(key, now)
-            .map_or(Average::new(tokens), |known| known.with(tokens));
-        self.averages.set(key, average, now, AVERAGE_TTL);
-    }
-
     pub(super) fn key(&self, parts: impl Hash) -> u64 {
         self.hasher.hash_one(parts)
     }
@@ -202,7 +171,6 @@ impl State {
         self.next_sweep = now + SWEEP_EVERY;
         self.affinity.sweep(now);
         self.objects.sweep(now);
-        self.averages.sweep(now);
         for (number, order) in self.orders.extract(|order| order.used_at + LANE_TTL <= now) {
             for credential in order.credentials() {
                 let account = &mut self.credentials[credential];

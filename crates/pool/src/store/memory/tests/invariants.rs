@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use snapshot::{Breaker, CallLimits, Strategy as Selection, Timestamp};
+use snapshot::{Breaker, CallLimits, SecretVersion, Strategy as Selection, Timestamp};
 
 use crate::{
     Admission, Clock, Lease, Member, NoneUsable, Outcome, Pick, Pool, Rest, RestEnd, RestReason, RestScope,
@@ -58,6 +58,7 @@ struct Run {
     world: World,
     pool: Pool,
     held: Vec<Held>,
+    secrets: u32,
     picks: Vec<(usize, Timestamp)>,
     admissions: Vec<Timestamp>,
 }
@@ -168,6 +169,7 @@ impl Run {
             world,
             pool,
             held: Vec::new(),
+            secrets: 0,
             picks: Vec::new(),
             admissions: Vec::new(),
         }
@@ -195,6 +197,7 @@ impl Run {
                         outcome,
                         usage: Some(usage),
                         rest,
+                        headroom: None,
                     });
                     held.admission.settle(usage.total());
                     if withdraw {
@@ -215,8 +218,13 @@ impl Run {
                 self.pool.report(&provider_name(), &name, None, rest);
             }
 
-            Step::Clear(name) => self.pool.clear_rest(&credential(NAMES[name])),
-            Step::SecretChanged(name) => self.pool.secret_changed(&credential(NAMES[name])),
+            Step::Clear(name) => self.pool.clear_rest(&provider_name(), &credential(NAMES[name])),
+            Step::SecretChanged(name) => {
+                self.secrets += 1;
+                let version = SecretVersion(self.secrets.to_string().into());
+                self.pool
+                    .secret_changed(&provider_name(), &credential(NAMES[name]), &version);
+            }
             Step::Wait(millis) => self.world.clock.step(Duration::from_millis(millis)),
         }
         self.check();

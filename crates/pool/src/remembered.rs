@@ -10,7 +10,7 @@ use snapshot::Timestamp;
 
 /// A map whose entries expire, and of which the one not touched for longest goes when it is full.
 #[derive(Debug)]
-pub(super) struct Remembered<K, V> {
+pub(crate) struct Remembered<K, V> {
     entries: HashMap<K, Entry<V>>,
     /// Touches in order; all but an entry's last are stale.
     touches: VecDeque<(u64, K)>,
@@ -26,7 +26,7 @@ struct Entry<V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             entries: HashMap::new(),
             touches: VecDeque::new(),
@@ -35,7 +35,7 @@ impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
         }
     }
 
-    pub(super) fn get(&self, key: K, now: Timestamp) -> Option<&V> {
+    pub(crate) fn get(&self, key: K, now: Timestamp) -> Option<&V> {
         self.entries
             .get(&key)
             .filter(|entry| entry.expires > now)
@@ -43,7 +43,7 @@ impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
     }
 
     /// Sets a value and its remaining time.
-    pub(super) fn set(&mut self, key: K, value: V, now: Timestamp, ttl: Duration) {
+    pub(crate) fn set(&mut self, key: K, value: V, now: Timestamp, ttl: Duration) {
         self.touch += 1;
         self.touches.push_back((self.touch, key));
         let entry = Entry {
@@ -59,7 +59,7 @@ impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
     }
 
     /// Drops what has expired, from the oldest touch on.
-    pub(super) fn sweep(&mut self, now: Timestamp) {
+    pub(crate) fn sweep(&mut self, now: Timestamp) {
         while self.drop_oldest(now) {}
     }
 
