@@ -1,0 +1,83 @@
+-- One credential; needs scope.lua, usage.lua and lane.lua. Its hash T:a:NAME has the fields n (calls in flight), v (tokens held),
+-- w (the rest of the whole), m:MODEL (that for a model), cl (when all was cleared), pk (lanes in which it is
+-- parked), pf (whether it may be parked as full), q:WINDOW, h (use that the upstream told: parts per million and
+-- until when), s (the version of its secret).
+local function account_key(name)
+  return T .. ':a:' .. name
+end
+
+local function read_account(name, model)
+  local key = account_key(name)
+  local f = call('HMGET', key, 'n', 'v', 'w', 'm:' .. model, 'cl', 'pk', 'pf', 'h')
+  local cleared = tonumber(f[5]) or 0
+  return {name = name, key = key, busy = tonumber(f[1]) or 0, reserved = tonumber(f[2]) or 0,
+    whole = f[3] and read_scope(f[3]), model = f[4] and read_scope(f[4]), cleared = cleared,
+    parked = f[6] or '', parked_full = f[7], told = f[8]}
+end
+
+-- What leads the account's scores in lanes that follow it, and when that falls by itself.
+local function lead_of(lane, account, definition)
+  if lane.follows == 0 then return 0 end
+  if lane.follows == 1 then return account.busy end
+  local lead, fades = 0, nil
+  local function count(used, most, till)
+    if most and most > 0 and used > 0 then
+      lead = max(lead, min(floor(used * 1000000 / most), 1000000))
+      fades = min(fades or till, till)
+    elseif most == 0 then
+      lead, fades = 1000000, min(fades or till, till)
+    end
+  end
+  for _, window in ipairs(definition and definition.windows or {}) do
+    if window.from then
+      count(window.used_requests, window.requests, window.till)
+      count(window.used_tokens, window.tokens, window.till)
+    end
+  end
+  local told, till = match(account.told or '', '^(%d+)|(%d+)$')
+  if told and tonumber(till) > now then count(tonumber(told), 1000000, tonumber(till)) end
+  return lead, fades
+end
+
+-- The definition of a lane's member; nil for one that is plain.
+local function definition_of(lane, name, account)
+  if lane.plain then return nil end
+  local text = call('HGET', key('d', lane), name)
+  if not text or text == '' then return nil end
+  local definition = read_definition(text)
+  read_windows(account.key, definition.windows)
+  return definition
+end
+
+-- Lets all lanes that follow a member's lead know it.
+local function follow(account, definition)
+  for id in string.gmatch(followers, '[^,]+') do
+    local lane = other_lane(id)
+    if lane then
+      local own = definition
+      if lane.follows == 2 and own == nil then own = definition_of(lane, account.name, account) end
+      local lead, fades = lead_of(lane, account, own)
+      set_lead(lane, account.name, lead)
+      if lane.follows == 2 then
+        if fades then
+          call('ZADD', key('g', lane), fades, account.name)
+          lane.due = min(lane.due or fades, fades)
+        else
+          call('ZREM', key('g', lane), account.name)
+        end
+      end
+    end
+  end
+end
+
+-- Puts an account back in turn wherever it is parked.
+local function unpark_everywhere(account)
+  for id in string.gmatch(account.parked, '[^,]+') do
+    local lane = other_lane(id)
+    if lane then
+      local definition = lane.follows == 2 and definition_of(lane, account.name, account) or nil
+      unpark(lane, account.name, (lead_of(lane, account, definition)))
+    end
+  end
+  account.parked, account.parked_full, account.moved = '', nil, true
+end

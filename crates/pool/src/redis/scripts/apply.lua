@@ -1,0 +1,431 @@
+-- Applies a batch of what a process has to say about a tag, once and in order: the twin of memory/settle.rs.
+-- ARGV: clock, epoch, owner, number of the batch, calendars, then the records: kind, number of fields, fields.
+-- Answers {'ok'} or {'unknown'}.
+local SUCCEEDED, CALLER, CREDENTIAL, UPSTREAM, CANCELLED = 0, 1, 2, 3, 4
+local REFUSAL_WINDOW, UNDO_TTL = 60000000, 120000
+local owner, owned = ARGV[3], T .. ':o:' .. ARGV[3]
+local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'rj')
+if values[1] ~= ARGV[2] then return {'unknown'} end
+local applied = tonumber(match(call('HGET', T .. ':b', owner) or '', '^(%d+)|')) or 0
+if tonumber(ARGV[4]) <= applied then return {'ok'} end
+sequence, in_flight, followers = tonumber(values[2]) or 0, tonumber(values[3]) or 0, values[7] or ''
+read_clock(values[4], values[5])
+read_circuit(values[6])
+local rejects_all = tonumber(values[8])
+local rests_changed
+
+local function account_of(name, model)
+  local account = read_account(name, model)
+  account.whole = account.whole or read_scope(nil, account.cleared)
+  account.model_name = model
+  return account
+end
+
+local function index_rests(account)
+  local till = account.whole.reason and account.whole.till or 0
+  if account.model and account.model.reason then till = max(till, account.model.till) end
+  rests_changed = true
+  if till > 0 then call('ZADD', T .. ':s', 'GT', 'CH', till, account.name) end
+end
+
+local function save_scopes(account, whole, model)
+  if whole then call('HSET', account.key, 'w', write_scope(account.whole)) end
+  if model then call('HSET', account.key, 'm:' .. account.model_name, write_scope(account.model)) end
+  index_rests(account)
+end
+
+local function save_place(account)
+  if account.moved then
+    if account.parked == '' then
+      call('HDEL', account.key, 'pk', 'pf')
+    else
+      call('HSET', account.key, 'pk', account.parked)
+    end
+    account.moved = nil
+  end
+end
+
+-- Models that are remembered at most for one account; those that do not rest go first.
+local MODELS = 256
+local function bound_models(account)
+  if call('HLEN', account.key) <= MODELS then return end
+  local all, dropped = call('HGETALL', account.key), 0
+  for index = 1, #all, 2 do
+    if string.sub(all[index], 1, 2) == 'm:' then
+      local scope = read_scope(all[index + 1])
+      if not scope.count and (not scope.reason or (not scope.guessed and scope.till <= now)) then
+        call('HDEL', account.key, all[index])
+        dropped = dropped + 1
+      end
+    end
+  end
+  if dropped > 0 then return end
+  for index = 1, #all, 2 do
+    if string.sub(all[index], 1, 2) == 'm:' then return call('HDEL', account.key, all[index]) end
+  end
+end
+
+local function read_rest(scope, reason, length, first, bound)
+  if scope == '0' then return nil end
+  return {of_model = scope == '2', reason = tonumber(reason), length = tonumber(length), first = tonumber(first),
+    bound = tonumber(bound)}
+end
+
+-- A guessed lack of quota ends with the period that ends first, where there is one.
+local function until_period_ends(rest, definition)
+  if rest.length or rest.of_model or rest.reason ~= QUOTA_EXHAUSTED or not definition then return end
+  for _, window in ipairs(definition.windows) do
+    if window.till then rest.length = min(rest.length or window.till - now, window.till - now) end
+  end
+end
+
+local function rest_account(account, lease, seq, rest, definition, token)
+  if not rest then return end
+  until_period_ends(rest, definition)
+  local scope = account.whole
+  if rest.of_model then
+    if not account.model then
+      bound_models(account)
+      account.model = read_scope(nil, account.cleared)
+    end
+    scope = account.model
+  end
+  local undo = refuse(scope, lease, seq, rest)
+  save_scopes(account, not rest.of_model, rest.of_model)
+  if not undo then return end
+  unpark_everywhere(account)
+  if token then
+    local key = T .. ':u:' .. token
+    call('HSET', key, 'a', account.name, 'q', digits(seq), 's', undo)
+    if rest.of_model then call('HSET', key, 'm', account.model_name) end
+    call('PEXPIRE', key, UNDO_TTL)
+  end
+end
+
+local function undo(token)
+  local key = T .. ':u:' .. token
+  local f = call('HMGET', key, 'a', 'q', 's', 'm')
+  if not f[1] then return end
+  call('DEL', key)
+  local account = account_of(f[1], f[4] or '')
+  local scope = account.whole
+  if f[4] then scope = account.model end
+  if scope and withdraw(scope, tonumber(f[2]), f[3]) then
+    save_scopes(account, not f[4], f[4])
+    unpark_everywhere(account)
+    save_place(account)
+  end
+end
+
+local function succeeded(account, lease, seq)
+  answered(lease, seq)
+  if rejects_all and rejects_all <= lease then rejects_all = nil end
+  call('HDEL', T .. ':f', account.name)
+  local before = write_scope(account.whole)
+  local opened = succeed(account.whole, lease, seq)
+  local whole = write_scope(account.whole) ~= before
+  local model
+  if account.model then
+    before = write_scope(account.model)
+    opened = succeed(account.model, lease, seq) or opened
+    model = write_scope(account.model) ~= before
+  end
+  if whole or model then save_scopes(account, whole, model) end
+  if opened then unpark_everywhere(account) end
+end
+
+-- Whether a refusal, met on many credentials, speaks of their Provider.
+local function speaks_of_provider(rest)
+  return rest and not rest.of_model and not rest.length and rest.reason >= 3 and rest.reason ~= 5
+end
+
+local function refused(account, lease, seq, rest, definition, token, open_for)
+  if not speaks_of_provider(rest) then
+    answered(lease, seq)
+    return rest_account(account, lease, seq, rest, definition, token)
+  end
+  local refusals, count = call('HGETALL', T .. ':f'), 0
+  local tokens = {}
+  for index = 1, #refusals, 2 do
+    local at, other = match(refusals[index + 1], '^(%d+)|(.*)$')
+    if tonumber(at) + REFUSAL_WINDOW > now and refusals[index] ~= account.name then
+      count = count + 1
+      tokens[count] = other
+    else
+      call('HDEL', T .. ':f', refusals[index])
+    end
+  end
+  if count + 1 >= 3 and (count + 1) * 2 >= call('HLEN', T .. ':m') then rejects_all = rejects_all or seq end
+  if rejects_all then
+    trip(seq, open_for)
+    call('DEL', T .. ':f')
+    for _, other in ipairs(tokens) do undo(other) end
+    return
+  end
+  answered(lease, seq)
+  rest_account(account, lease, seq, rest, definition, token)
+  call('HSET', T .. ':f', account.name, digits(now) .. '|' .. token)
+end
+
+local function take_back(lease)
+  local known = call('HGET', owned, lease)
+  if not known or known == 'x' then return nil end
+  call('HDEL', owned, lease)
+  local name, hold, seq, probes = match(known, '^([^|]*)|(%d+)|(%d+)|(%d)|')
+  return {name = name, hold = tonumber(hold), seq = tonumber(seq), probes = tonumber(probes)}
+end
+
+local function give_back(account, held)
+  if not held then return end
+  in_flight = max(in_flight - 1, 0)
+  account.busy = max(account.busy - 1, 0)
+  account.reserved = max(account.reserved - held.hold, 0)
+  call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
+end
+
+local function charge(id, key, definition, tokens)
+  if definition.tokens then
+    local ring = T .. ':t:' .. id
+    ring_used(ring)
+    ring_add(ring, tokens)
+  end
+  charge_windows(definition.windows, tokens)
+  write_windows(key, definition.windows)
+end
+
+local function definition_from(text, key)
+  if text == '' then return nil end
+  local definition = read_definition(text)
+  read_windows(key, definition.windows)
+  return definition
+end
+
+local function settle(lease, name, model, seq, outcome, tokens, scope, reason, length, first, bound, open_for, failures,
+  told, told_for, text)
+  local held = take_back(lease)
+  local account = account_of(name, model)
+  local definition = definition_from(text, account.key)
+  local probes = held and held.probes or 0
+  local taken = held and held.seq or tonumber(seq)
+  local token = owner .. ':' .. lease
+  outcome = tonumber(outcome)
+  give_back(account, held)
+  if tokens ~= '' and definition then charge(name, account.key, definition, tonumber(tokens)) end
+  if told ~= '' then
+    account.told = told .. '|' .. digits(now + tonumber(told_for))
+    call('HSET', account.key, 'h', account.told)
+  end
+  local now_seq = next_sequence()
+  local rest = read_rest(scope, reason, length, first, bound)
+  if outcome == SUCCEEDED then
+    rest_account(account, taken, now_seq, rest, definition, token)
+    succeeded(account, taken, now_seq)
+  elseif outcome == CREDENTIAL then
+    refused(account, taken, now_seq, rest, definition, token, tonumber(open_for))
+  else
+    if outcome == CALLER then
+      answered(taken, now_seq)
+    elseif outcome == UPSTREAM then
+      failed(taken, now_seq, tonumber(failures), tonumber(open_for))
+    elseif probes >= 4 then
+      undecided(taken)
+    end
+    rest_account(account, taken, now_seq, rest, definition, token)
+  end
+  if probes % 4 > 0 then
+    free_probe(account.whole, taken)
+    if account.model then free_probe(account.model, taken) end
+    save_scopes(account, true, account.model)
+    unpark_everywhere(account)
+  end
+  if followers ~= '' then follow(account, definition) end
+  if account.parked_full then unpark_everywhere(account) end
+  save_place(account)
+end
+
+local function commit(lease, name, model)
+  local known = call('HGET', owned, lease)
+  if not known or known == 'x' then return end
+  local hold, taken, lane = match(known, '^[^|]*|(%d+)|(%d+)|%d|(%d*)$')
+  local seq = next_sequence()
+  local account = account_of(name, model)
+  succeeded(account, tonumber(taken), seq)
+  save_place(account)
+  call('HSET', owned, lease, concat({name, hold, digits(seq), '0', lane}, '|'))
+end
+
+-- A call gave up before it knew what it had got.
+local function cancel(lease, model)
+  local known = call('HGET', owned, lease)
+  if not known then return call('HSET', owned, lease, 'x') end
+  if known == 'x' then return end
+  local name = match(known, '^([^|]*)|')
+  settle(lease, name, model, '0', CANCELLED, '', '0', '', '', '', '', '0', '0', '', '', '')
+end
+
+-- A lease that the tag has not heard of: taken while the store was away (counted), or before the state was lost.
+local function adopt(lease, name, hold, counted, text)
+  if call('HEXISTS', owned, lease) == 1 then return end
+  local account = account_of(name, '')
+  local definition = definition_from(text, account.key)
+  in_flight = in_flight + 1
+  account.busy = account.busy + 1
+  account.reserved = account.reserved + tonumber(hold)
+  call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
+  if definition and counted == '1' then
+    if definition.requests then
+      local ring = T .. ':r:' .. name
+      ring_used(ring)
+      ring_add(ring, 1)
+    end
+    begin_windows(definition.windows)
+    write_windows(account.key, definition.windows)
+  end
+  call('HSET', owned, lease, concat({name, hold, digits(next_sequence()), '0', '0'}, '|'))
+  if followers ~= '' then follow(account, definition) end
+end
+
+local function leave(lease, tokens, text)
+  local held = take_back(lease)
+  local key = account_key('')
+  if held then
+    local f = call('HMGET', key, 'n', 'v')
+    call('HSET', key, 'n', max((tonumber(f[1]) or 0) - 1, 0), 'v', digits(max((tonumber(f[2]) or 0) - held.hold, 0)))
+  end
+  local definition = definition_from(text, key)
+  if definition and tokens ~= '' then charge('', key, definition, tonumber(tokens)) end
+end
+
+local function report(name, model, scope, reason, length, first, bound, text)
+  local account = account_of(name, model)
+  local definition = definition_from(text, account.key)
+  local seq = next_sequence()
+  rest_account(account, seq, seq, read_rest(scope, reason, length, first, bound), definition)
+  save_place(account)
+end
+
+local function withdraw_refusal(lease)
+  local token = owner .. ':' .. lease
+  local refusals = call('HGETALL', T .. ':f')
+  for index = 1, #refusals, 2 do
+    if match(refusals[index + 1], '|(.*)$') == token then call('HDEL', T .. ':f', refusals[index]) end
+  end
+  undo(token)
+end
+
+-- Changes all scopes of an account.
+local function all_scopes(name, change)
+  local account = account_of(name, '')
+  change(account.whole)
+  call('HSET', account.key, 'w', write_scope(account.whole))
+  local all = call('HGETALL', account.key)
+  for index = 1, #all, 2 do
+    if string.sub(all[index], 1, 2) == 'm:' then
+      local scope = read_scope(all[index + 1])
+      change(scope)
+      call('HSET', account.key, all[index], write_scope(scope))
+    end
+  end
+  rests_changed = true
+  return account
+end
+
+local function clear_rests(name)
+  local seq = next_sequence()
+  local account = all_scopes(name, function(scope) clear(scope, seq) end)
+  call('HSET', account.key, 'cl', digits(seq))
+  unpark_everywhere(account)
+  save_place(account)
+end
+
+local function new_secret(name, version)
+  if call('HGET', account_key(name), 's') == version then return end
+  local seq = next_sequence()
+  local account = all_scopes(name, function(scope)
+    scope.changed = seq
+    if scope.lreason == UNAUTHORIZED then drop_ladder(scope) end
+    if scope.reason == UNAUTHORIZED then lift(scope) end
+  end)
+  call('HSET', account.key, 's', version)
+  call('PEXPIRE', account.key, 34560000000)
+  unpark_everywhere(account)
+  save_place(account)
+end
+
+local function forget_windows(key)
+  local all = call('HKEYS', key)
+  for _, field in ipairs(all) do
+    if string.sub(field, 1, 2) == 'q:' or field == 'h' then call('HDEL', key, field) end
+  end
+end
+
+local function reset_quota(name)
+  forget_windows(account_key(name))
+  local account = all_scopes(name, function(scope)
+    if scope.lreason == QUOTA_EXHAUSTED then drop_ladder(scope) end
+    if scope.reason == QUOTA_EXHAUSTED then lift(scope) end
+  end)
+  account.told = nil
+  unpark_everywhere(account)
+  save_place(account)
+  if followers ~= '' then follow(account) end
+end
+
+-- What a process has used of an account in this minute and in its present periods, after the state was lost.
+local function restore(name, requests, tokens, windows, text)
+  local key = account_key(name)
+  for letter, buckets in pairs({r = requests, t = tokens}) do
+    local ring = T .. ':' .. letter .. ':' .. name
+    local second_now = floor(now / 1000000)
+    for second, amount in string.gmatch(buckets, '(%d+):(%d+)') do
+      second, amount = tonumber(second), tonumber(amount)
+      if second + SPAN >= second_now then
+        ring_used(ring)
+        second = min(second, second_now)
+        local head = tonumber(call('HGET', ring, 'h'))
+        if not head or second < head then call('HSET', ring, 'h', second) end
+        call('HINCRBY', ring, second % 64, amount)
+        call('HINCRBY', ring, 's', amount)
+        call('PEXPIRE', ring, 130000)
+      end
+    end
+  end
+  local definition = definition_from(text, key)
+  if not definition then return end
+  for window_name, start, used_requests, used_tokens in string.gmatch(windows, '([^,;]+),(%d+),(%d+),(%d+)') do
+    for _, window in ipairs(definition.windows) do
+      start = tonumber(start)
+      if window.name == window_name then
+        if window.length and now < start + window.length then
+          window.from = min(window.from or start, start)
+          window.till = window.from + window.length
+        end
+        if window.from and (window.length or window.from == start) then
+          window.used_requests = window.used_requests + tonumber(used_requests)
+          window.used_tokens = window.used_tokens + tonumber(used_tokens)
+        end
+      end
+    end
+  end
+  write_windows(key, definition.windows)
+end
+
+local kinds = {S = settle, K = commit, C = cancel, A = adopt, G = leave, R = report, W = withdraw_refusal,
+  L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
+
+local at = read_calendars(5)
+while at <= #ARGV do
+  local count = tonumber(ARGV[at + 1])
+  kinds[ARGV[at]](unpack(ARGV, at + 2, at + 1 + count))
+  at = at + 2 + count
+end
+call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now))
+if rests_changed then
+  write_tag('c', write_circuit(), 'rv', digits(sequence))
+else
+  write_tag('c', write_circuit())
+end
+if rejects_all ~= tonumber(values[8]) then
+  if rejects_all then call('HSET', T, 'rj', digits(rejects_all)) else call('HDEL', T, 'rj') end
+end
+return {'ok'}
