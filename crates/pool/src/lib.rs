@@ -17,6 +17,7 @@ pub mod conformance;
 mod guard;
 mod lane;
 mod pool;
+pub mod redis;
 pub mod rest;
 pub mod score;
 mod store;
