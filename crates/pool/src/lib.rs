@@ -19,6 +19,7 @@ mod guard;
 mod lane;
 mod pool;
 mod remembered;
+pub mod redis;
 pub mod rest;
 pub mod score;
 mod store;

@@ -1,0 +1,186 @@
+//! What calls and the keeper share.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use redis::Value;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::{
+    Observe,
+    away::{Away, Failure, Verdict, Why},
+    breaker::Misses,
+    wire::Wire,
+};
+
+/// Whether the store is in reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It is.
+    Up {
+        /// Since when.
+        since: Instant,
+        /// Grows with every new connection; the same number again means that the connection had been kept.
+        /// A new connection may lead to another server, or to one that has forgotten everything.
+        connection: u64,
+    },
+    /// It is not.
+    Down {
+        /// Since when; a new reason does not change it.
+        since: Instant,
+        /// Why, at the latest try.
+        why: Why,
+    },
+}
+
+/// The connection that calls use.
+#[derive(Clone, Debug)]
+pub(super) struct Current {
+    pub(super) wire: Wire,
+    /// Its number.
+    pub(super) connection: u64,
+}
+
+/// The state of a link.
+pub(super) struct Shared {
+    /// Empty while the link is down.
+    current: ArcSwapOption<Current>,
+    state: watch::Sender<LinkState>,
+    misses: Misses,
+    opened: Notify,
+    observer: Arc<dyn Observe>,
+}
+
+impl Shared {
+    pub(super) fn new(observer: Arc<dyn Observe>) -> Self {
+        let since = Instant::now();
+        Self {
+            current: ArcSwapOption::empty(),
+            state: watch::Sender::new(LinkState::Down {
+                since,
+                why: Why::Starting,
+            }),
+            misses: Misses::new(since),
+            opened: Notify::new(),
+            observer,
+        }
+    }
+
+    pub(super) fn observer(&self) -> &dyn Observe {
+        &*self.observer
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.current.load().is_some()
+    }
+
+    pub(super) fn state(&self) -> LinkState {
+        *self.state.borrow()
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<LinkState> {
+        self.state.subscribe()
+    }
+
+    /// The connection to use.
+    pub(super) fn current(&self) -> Result<Arc<Current>, Away> {
+        self.current.load_full().ok_or_else(|| match self.state() {
+            LinkState::Down { why, .. } => Away::NotRun(why),
+            // It came up between the two looks. The next call will find it.
+            LinkState::Up { .. } => Away::NotRun(Why::Starting),
+        })
+    }
+
+    /// Judges the outcome of a call on a connection.
+    pub(super) fn conclude(&self, current: &Current, reply: Result<Value, Failure>) -> Result<Value, Away> {
+        let failure = match reply {
+            Ok(value) => {
+                self.misses.answered();
+                return Ok(value);
+            }
+            Err(failure) => failure,
+        };
+        match failure.verdict() {
+            Verdict::Refused { code, detail } => {
+                self.misses.answered();
+                Err(Away::Refused { code, detail })
+            }
+            Verdict::Away { why, ran } => {
+                if !matches!(failure, Failure::Late) || self.misses.missed(Instant::now()) {
+                    self.lose(current.connection, why, &failure.cause());
+                }
+                Err(if ran {
+                    Away::Unknown(why)
+                } else {
+                    Away::NotRun(why)
+                })
+            }
+        }
+    }
+
+    /// Takes the link down, unless that connection is no longer in use.
+    pub(super) fn lose(&self, connection: u64, why: Why, cause: &str) {
+        let lost = self.state.send_if_modified(|state| match *state {
+            LinkState::Up {
+                connection: current, ..
+            } if current == connection => {
+                self.current.store(None);
+                *state = LinkState::Down {
+                    since: Instant::now(),
+                    why,
+                };
+                true
+            }
+            _ => false,
+        });
+        if lost {
+            self.opened.notify_one();
+            self.observer.down(why);
+            tracing::warn!(why = why.as_str(), cause, "the store is away");
+        }
+    }
+
+    /// Notes that a down link could not be brought up. Only another reason is news.
+    pub(super) fn stay_down(&self, why: Why, cause: &str) {
+        let changed = self.state.send_if_modified(|state| match state {
+            LinkState::Down { why: known, .. } if *known != why => {
+                *known = why;
+                true
+            }
+            _ => false,
+        });
+        if changed {
+            self.observer.down(why);
+            tracing::warn!(why = why.as_str(), cause, "the store is away");
+        }
+    }
+
+    /// Brings the link up on a connection that has been probed.
+    pub(super) fn bring_up(&self, current: Current) {
+        let connection = current.connection;
+        let since = Instant::now();
+        self.misses.answered();
+        self.state.send_modify(|state| {
+            self.current.store(Some(Arc::new(current)));
+            *state = LinkState::Up { since, connection };
+        });
+        self.observer.up();
+        tracing::info!(connection, "the store is in reach");
+    }
+
+    /// Waits until a call has taken the link down; it may have been earlier.
+    pub(super) async fn opened(&self) {
+        self.opened.notified().await;
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
