@@ -1,9 +1,14 @@
 //! Lists of credentials among which a strategy chooses.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use sha2::{Digest, Sha256};
 use snapshot::{CallLimits, CredentialName, ProviderName, QuotaWindow, Strategy};
+
+use crate::redis::LaneText;
 
 /// The credentials eligible for one upstream model of a Provider at one priority, sorted by name.
 ///
@@ -16,6 +21,8 @@ pub struct Lane {
     model: Arc<str>,
     strategy: Strategy,
     members: Vec<Member>,
+    /// What the scripts of a shared store call it and its members.
+    text: OnceLock<LaneText>,
 }
 
 /// A hash of everything that a lane consists of, equal in every process.
@@ -47,6 +54,7 @@ impl Lane {
             model: model.into(),
             strategy,
             members,
+            text: OnceLock::new(),
         }
     }
 
@@ -75,10 +83,22 @@ impl Lane {
         &self.members
     }
 
+    /// What the scripts of a shared store call it and its members.
+    pub(crate) fn text(&self) -> &LaneText {
+        self.text.get_or_init(|| LaneText::new(self))
+    }
+
     /// The position of a credential.
     pub(crate) fn position(&self, credential: &CredentialName) -> Option<usize> {
         self.members
             .binary_search_by(|member| member.credential.cmp(credential))
+            .ok()
+    }
+
+    /// The position of a credential by its name in the Provider's namespace, where all members are.
+    pub(crate) fn position_of(&self, name: &str) -> Option<usize> {
+        self.members
+            .binary_search_by(|member| member.credential.name().cmp(name))
             .ok()
     }
 }
@@ -113,6 +133,12 @@ impl LaneId {
             }
         }
         Self(truncated(hash))
+    }
+}
+
+impl fmt::Display for LaneId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
     }
 }
 

@@ -100,6 +100,17 @@ pub fn ladder(reason: RestReason, count: u32) -> Duration {
     Duration::from_secs((first << doublings).min(bound))
 }
 
+impl RestEnd {
+    /// How long the rest is where somebody said so, within what is believed.
+    pub fn length(self) -> Option<Duration> {
+        match self {
+            Self::Stated(length) | Self::For(length) => Some(length.min(LONGEST)),
+            Self::Hinted(length) => Some(length.min(LONGEST_HINT)),
+            Self::Guessed => None,
+        }
+    }
+}
+
 impl Scope {
     /// A scope of a credential whose rests were all cleared at `cleared`.
     pub fn cleared_at(cleared: u64) -> Self {
@@ -150,10 +161,9 @@ impl Scope {
             return None;
         }
         let mut ladder = self.ladder;
-        let length = match rest.end {
-            RestEnd::Stated(length) | RestEnd::For(length) => length.min(LONGEST),
-            RestEnd::Hinted(length) => length.min(LONGEST_HINT),
-            RestEnd::Guessed => {
+        let length = match rest.end.length() {
+            Some(length) => length,
+            None => {
                 let before = self.ladder.filter(|step| step.reason == rest.reason);
                 // Calls that were under way together are refused together: that is one step, not many.
                 if before.is_some_and(|step| lease < step.sequence) {

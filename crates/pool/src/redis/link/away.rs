@@ -69,6 +69,13 @@ pub(super) enum Failure {
     Unreadable { why: Why, cause: String },
 }
 
+impl Away {
+    /// Whether the call has had no effect and will have none.
+    pub const fn has_not_run(&self) -> bool {
+        matches!(self, Self::NotRun(_))
+    }
+}
+
 impl Why {
     /// All reasons.
     pub const ALL: [Self; 11] = [

@@ -263,6 +263,11 @@ local function cancel(lease, model)
   settle(lease, name, model, '0', CANCELLED, '', '0', '', '', '', '', '0', '0', '', '', '')
 end
 
+-- A call that was given up long ago cannot come any more.
+local function forget_lease(lease)
+  if call('HGET', owned, lease) == 'x' then call('HDEL', owned, lease) end
+end
+
 -- A lease that the tag has not heard of: taken while the store was away (counted), or before the state was lost.
 local function adopt(lease, name, hold, counted, text)
   if call('HEXISTS', owned, lease) == 1 then return end
@@ -410,7 +415,7 @@ local function restore(name, requests, tokens, windows, text)
   write_windows(key, definition.windows)
 end
 
-local kinds = {S = settle, K = commit, C = cancel, A = adopt, G = leave, R = report, W = withdraw_refusal,
+local kinds = {S = settle, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
   L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
 local at = read_calendars(5)

@@ -1,0 +1,76 @@
+//! Arguments of scripts, written one after another into one buffer.
+
+use redis::{RedisWrite, ToRedisArgs};
+
+/// A list of arguments.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Args {
+    data: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Args {
+    /// Adds a text.
+    #[must_use]
+    pub(super) fn text(mut self, text: &str) -> Self {
+        self.data.extend_from_slice(text.as_bytes());
+        self.ends.push(self.data.len());
+        self
+    }
+
+    /// Adds a number.
+    #[must_use]
+    pub(super) fn number(mut self, number: u64) -> Self {
+        use std::io::Write;
+        // Writing into memory cannot fail.
+        let _ = write!(self.data, "{number}");
+        self.ends.push(self.data.len());
+        self
+    }
+
+    /// Adds a number, or nothing in its place.
+    #[must_use]
+    pub(super) fn optional(self, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.number(number),
+            None => self.text(""),
+        }
+    }
+
+    /// Adds all of another list.
+    #[must_use]
+    pub(super) fn all(mut self, other: &Self) -> Self {
+        let start = self.data.len();
+        self.data.extend_from_slice(&other.data);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+        self
+    }
+
+    /// Makes the last one empty.
+    pub(super) fn clear_last(&mut self) {
+        if self.ends.pop().is_some() {
+            let start = self.ends.last().copied().unwrap_or(0);
+            self.data.truncate(start);
+            self.ends.push(start);
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+impl ToRedisArgs for Args {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut start = 0;
+        for end in &self.ends {
+            out.write_arg(self.data.get(start..*end).unwrap_or_default());
+            start = *end;
+        }
+    }
+
+    fn num_of_args(&self) -> usize {
+        self.len()
+    }
+}

@@ -1,0 +1,184 @@
+//! What a process has to say about a tag. The script `apply` reads these.
+
+use snapshot::{RestScope, SecretVersion};
+
+use super::{
+    args::Args,
+    encode::{micros, rest_args},
+};
+use crate::{Outcome, Rest, Settled};
+
+/// One thing to say.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// Its kind, the number of its fields, and these.
+    args: Args,
+    /// The lease that it ends.
+    ends: Option<u64>,
+    /// Whether its last field says what the account may use, so that use is counted.
+    charges: bool,
+}
+
+/// What an attempt's end says beside its outcome.
+pub(super) struct Attempt<'a> {
+    /// The lease.
+    pub(super) lease: u64,
+    /// The credential's name in its namespace.
+    pub(super) account: &'a str,
+    /// The upstream's model.
+    pub(super) model: &'a str,
+    /// The sequence number of its pick.
+    pub(super) sequence: u64,
+    /// How long the endpoint's breaker opens, in microseconds.
+    pub(super) open_for: u64,
+    /// How many failures open it.
+    pub(super) failures: u64,
+    /// What the credential may use.
+    pub(super) definition: &'a str,
+}
+
+impl Record {
+    /// An attempt ended.
+    pub(super) fn settle(attempt: &Attempt<'_>, settled: &Settled) -> Self {
+        let outcome = match settled.outcome {
+            Outcome::Succeeded => 0,
+            Outcome::CallerFault => 1,
+            Outcome::CredentialFault => 2,
+            Outcome::UpstreamFault => 3,
+            Outcome::Cancelled => 4,
+        };
+        let told = settled.headroom;
+        let fields = Args::default()
+            .number(attempt.lease)
+            .text(attempt.account)
+            .text(attempt.model)
+            .number(attempt.sequence)
+            .number(outcome)
+            .optional(settled.usage.map(|usage| usage.total()))
+            .all(&rest_args(settled.rest.as_ref()))
+            .number(attempt.open_for)
+            .number(attempt.failures)
+            .optional(told.map(|told| u64::from(told.used)))
+            .optional(told.map(|told| micros(told.resets_in)))
+            .text(attempt.definition);
+        Self {
+            ends: Some(attempt.lease),
+            charges: true,
+            ..Self::new("S", &fields)
+        }
+    }
+
+    /// An attempt delivers.
+    pub(super) fn commit(lease: u64, account: &str, model: &str) -> Self {
+        Self::new("K", &Args::default().number(lease).text(account).text(model))
+    }
+
+    /// A call gave up before it knew what it had got.
+    pub(super) fn cancel(lease: u64, model: &str) -> Self {
+        Self::new("C", &Args::default().number(lease).text(model))
+    }
+
+    /// A call that was given up long ago cannot come any more.
+    pub(super) fn forget(lease: u64) -> Self {
+        Self::new("D", &Args::default().number(lease))
+    }
+
+    /// A lease was taken without the store, or the store has lost it. `counted` is for the former.
+    pub(super) fn adopt(lease: u64, account: &str, hold: u64, counted: bool, definition: &str) -> Self {
+        let fields = Args::default()
+            .number(lease)
+            .text(account)
+            .number(hold)
+            .number(u64::from(counted))
+            .text(definition);
+        Self {
+            charges: true,
+            ..Self::new("A", &fields)
+        }
+    }
+
+    /// A caller's call ended.
+    pub(super) fn leave(lease: u64, tokens: Option<u64>, definition: &str) -> Self {
+        let fields = Args::default().number(lease).optional(tokens).text(definition);
+        Self {
+            ends: Some(lease),
+            charges: true,
+            ..Self::new("G", &fields)
+        }
+    }
+
+    /// A credential is to rest.
+    pub(super) fn report(account: &str, model: Option<&str>, rest: Rest, definition: &str) -> Self {
+        let scope = match model {
+            Some(_) => RestScope::CredentialAndModel,
+            None => RestScope::Credential,
+        };
+        let fields = Args::default()
+            .text(account)
+            .text(model.unwrap_or_default())
+            .all(&rest_args(Some(&(scope, rest))))
+            .text(definition);
+        Self::new("R", &fields)
+    }
+
+    /// The refusal of a lease is taken back.
+    pub(super) fn withdraw(lease: u64) -> Self {
+        Self::new("W", &Args::default().number(lease))
+    }
+
+    /// All rests of a credential end.
+    pub(super) fn clear(account: &str) -> Self {
+        Self::new("L", &Args::default().text(account))
+    }
+
+    /// The quota of a credential is whole again.
+    pub(super) fn reset_quota(account: &str) -> Self {
+        Self::new("Q", &Args::default().text(account))
+    }
+
+    /// The budgets of the caller begin anew.
+    pub(super) fn reset_budgets() -> Self {
+        Self::new("B", &Args::default())
+    }
+
+    /// A credential has this secret.
+    pub(super) fn secret(account: &str, version: &SecretVersion) -> Self {
+        Self::new("V", &Args::default().text(account).text(&version.0))
+    }
+
+    /// What this process has used of an account, for a store that has lost it.
+    pub(super) fn restore(account: &str, requests: &str, tokens: &str, windows: &str, definition: &str) -> Self {
+        let fields = Args::default()
+            .text(account)
+            .text(requests)
+            .text(tokens)
+            .text(windows)
+            .text(definition);
+        Self::new("Z", &fields)
+    }
+
+    /// What the script reads.
+    pub(super) fn args(&self) -> &Args {
+        &self.args
+    }
+
+    /// The lease that it ends.
+    pub(super) fn ends(&self) -> Option<u64> {
+        self.ends
+    }
+
+    /// Lets the store know of it without counting what was used.
+    pub(super) fn uncharge(&mut self) {
+        if self.charges {
+            self.args.clear_last();
+        }
+    }
+
+    fn new(kind: &str, fields: &Args) -> Self {
+        Self {
+            args: Args::default().text(kind).number(fields.len() as u64).all(fields),
+            ends: None,
+            charges: false,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The store that replicas share: one script for an admission and a pick, everything else said in batches.
+
+mod answer;
+mod exchange;
+mod looks;
+mod objects;
+mod tags;
+
+use std::{sync::Arc, time::Duration};
+
+use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion, Timestamp};
+
+use self::{objects::Objects, tags::Tags};
+use super::{
+    encode::micros,
+    hold::{Hold, Mark, Seat},
+    link::Link,
+    record::{Attempt, Record},
+    tag::{Context, Subject},
+};
+use crate::{
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, Memory, Pick, Picked, Reserves,
+    Rest, Settled, Shortage, Store,
+};
+
+/// State in Redis or Valkey, and what this process knows by itself for when that is away.
+///
+/// An awaited call is one write: the admission, the pick, and what there was to say. While the store is away
+/// this process goes on with what it knows and its share of each limit; afterwards it tells the store.
+#[derive(Debug)]
+pub struct Redis {
+    context: Arc<Context>,
+    tags: Arc<Tags>,
+    objects: Objects,
+}
+
+/// Settings of [`Redis`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RedisSettings {
+    /// Whether the time of callers counts instead of the server's, for tests.
+    pub callers_clock: bool,
+}
+
+impl Redis {
+    /// A store behind `link`. `owner` names this life of this process: no other may ever have the same name.
+    pub fn new(link: Link, owner: &str, settings: RedisSettings) -> Self {
+        let local = Arc::new(Memory::default());
+        let context = Arc::new(Context::new(link, owner.to_owned(), settings.callers_clock, local));
+        Self {
+            tags: Arc::new(Tags::new(Arc::clone(&context))),
+            objects: Objects::new(&context.link),
+            context,
+        }
+    }
+
+    /// The scripts that a link should load.
+    pub fn scripts() -> Vec<&'static super::link::Script> {
+        super::scripts::all()
+    }
+
+    fn local(&self) -> &Memory {
+        &self.context.local
+    }
+
+    /// Says something about a credential.
+    fn say(&self, now: Timestamp, provider: &ProviderName, record: Record) {
+        self.context.at(now);
+        self.tags.get(Subject::Provider(provider.clone())).say(record);
+    }
+}
+
+impl Store for Redis {
+    type Hold = Hold;
+    type Mark = Mark;
+    type Seat = Seat;
+
+    const LOOKS_EVERY: Option<Duration> = Some(Duration::from_millis(25));
+
+    async fn enter(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+    ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
+        self.context.at(now);
+        self.enter_shared(now, admit, pick, reserves, patience).await
+    }
+
+    async fn admit(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Result<Seat, Denied> {
+        self.context.at(now);
+        self.admit_shared(now, admit, reserves).await
+    }
+
+    async fn pick(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+    ) -> Result<Picked<Hold>, Shortage> {
+        self.context.at(now);
+        self.pick_shared(now, pick, reserves, patience).await
+    }
+
+    fn commit(&self, now: Timestamp, hold: &mut Hold) {
+        self.context.at(now);
+        self.local().commit(now, &mut hold.local);
+        hold.tag.say(Record::commit(hold.lease, &hold.account, &hold.model));
+    }
+
+    fn settle(&self, now: Timestamp, hold: Hold, settled: &Settled) -> (Blame, Option<Mark>) {
+        self.context.at(now);
+        let attempt = Attempt {
+            lease: hold.lease,
+            account: &hold.account,
+            model: &hold.model,
+            sequence: hold.sequence,
+            open_for: hold.open_for,
+            failures: hold.failures,
+            definition: &hold.definition,
+        };
+        let record = Record::settle(&attempt, settled);
+        let (blame, local) = self.local().settle(now, hold.local, settled);
+        hold.tag.say(record);
+        let mark = settled.rest.is_some().then(|| Mark {
+            local,
+            tag: hold.tag,
+            lease: hold.lease,
+        });
+        (blame, mark)
+    }
+
+    fn leave(&self, now: Timestamp, seat: Seat, tokens: Option<u64>) {
+        self.context.at(now);
+        self.local().leave(now, seat.local, tokens);
+        if let Some(shared) = seat.shared {
+            shared
+                .tag
+                .say(Record::leave(shared.lease, tokens, &shared.definition));
+        }
+    }
+
+    fn withdraw(&self, now: Timestamp, mark: Mark) {
+        self.context.at(now);
+        if let Some(local) = mark.local {
+            self.local().withdraw(now, local);
+        }
+        mark.tag.say(Record::withdraw(mark.lease));
+    }
+
+    fn report(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        credential: &CredentialName,
+        model: Option<&str>,
+        rest: Rest,
+    ) {
+        self.local().report(now, provider, credential, model, rest);
+        let tag = self.tags.get(Subject::Provider(provider.clone()));
+        let definition = tag.definition(credential.name());
+        self.say(now, provider, Record::report(credential.name(), model, rest, &definition));
+    }
+
+    fn clear_rest(&self, now: Timestamp, provider: &ProviderName, credential: &CredentialName) {
+        self.local().clear_rest(now, provider, credential);
+        self.say(now, provider, Record::clear(credential.name()));
+    }
+
+    fn reset_quota(&self, now: Timestamp, provider: &ProviderName, credential: &CredentialName) {
+        self.local().reset_quota(now, provider, credential);
+        self.say(now, provider, Record::reset_quota(credential.name()));
+    }
+
+    fn reset_budgets(&self, now: Timestamp, client: &ClientName) {
+        self.context.at(now);
+        self.local().reset_budgets(now, client);
+        self.tags
+            .get(Subject::Client(client.clone()))
+            .say(Record::reset_budgets());
+    }
+
+    fn secret_changed(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        credential: &CredentialName,
+        version: &SecretVersion,
+    ) {
+        self.local().secret_changed(now, provider, credential, version);
+        self.say(now, provider, Record::secret(credential.name(), version));
+    }
+
+    fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName) {
+        self.local().remember(now, object, credential);
+        self.objects.remember(object, credential);
+    }
+
+    async fn recall(&self, now: Timestamp, object: u128) -> Option<CredentialName> {
+        if let Some(known) = self.local().recall(now, object).await {
+            return Some(known);
+        }
+        let found = self.objects.recall(object).await?;
+        self.local().remember(now, object, &found);
+        Some(found)
+    }
+
+    async fn look_up(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        members: &[Member],
+    ) -> Vec<CredentialState> {
+        self.context.at(now);
+        match self.look_up_shared(now, provider, members).await {
+            Ok(states) => states,
+            Err(_) => self.local().look_up(now, provider, members).await,
+        }
+    }
+
+    async fn look_up_clients(
+        &self,
+        now: Timestamp,
+        clients: &[(&ClientName, &[QuotaWindow])],
+    ) -> Vec<ClientState> {
+        self.context.at(now);
+        match self.look_up_clients_shared(now, clients).await {
+            Ok(states) => states,
+            Err(_) => self.local().look_up_clients(now, clients).await,
+        }
+    }
+
+    fn credentials(&self, now: Timestamp) -> Vec<CredentialState> {
+        self.local().credentials(now)
+    }
+
+    fn clients(&self, now: Timestamp) -> Vec<ClientState> {
+        self.local().clients(now)
+    }
+
+    fn breakers(&self, now: Timestamp) -> Vec<BreakerState> {
+        self.local().breakers(now)
+    }
+}
+
+/// The breaker of a Provider as the scripts take it: for how long it opens and after how many failures.
+fn breaker(pick: &Pick<'_>) -> (u64, u64) {
+    let breaker = pick.provider.breaker;
+    (micros(breaker.open_for), u64::from(breaker.consecutive_failures))
+}

@@ -1,0 +1,557 @@
+//! Admissions and picks: what is asked of the store in one write, and what becomes of the answers.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::Value;
+use snapshot::{Timestamp, WhenStoreIsAway};
+
+use super::{
+    Redis,
+    answer::{self, PickAnswer},
+    breaker,
+};
+use crate::{
+    Admit, Denied, Lane, Limit, Pick, Picked, Reserves, Shortage, Store,
+    redis::{
+        args::Args,
+        encode::{calendar_args, definition, follows, micros, name_calendars, stride},
+        hold::{Hold, Seat, SharedSeat},
+        link::{Away, Invocation, Urgency},
+        reply::Reply,
+        scripts::{ADMIT, FILL, PICK},
+        tag::{Sending, Subject, Tag},
+    },
+};
+
+/// A pick that was asked for and is not known yet. Dropped so, it is given up.
+struct Asked<'a> {
+    tag: &'a Arc<Tag>,
+    lease: u64,
+    model: &'a str,
+    known: bool,
+}
+
+/// An admission that was asked for.
+struct Entry {
+    tag: Arc<Tag>,
+    definition: Arc<str>,
+    calendars: Vec<(String, snapshot::Calendar)>,
+}
+
+/// Members of a lane that are written in one call at most.
+const FILLED_AT_ONCE: usize = 500;
+/// Members that one call looks at, at most: some milliseconds of the server's time.
+const LOOKS: u64 = 256;
+/// How often a call is repeated that found a lane missing, or too much to look at.
+const TRIES: usize = 12;
+
+impl Redis {
+    pub(super) async fn enter_shared(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+    ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
+        let Some(entry) = self.entry(admit) else {
+            let seat = self.seat_without_limits(now, admit, reserves);
+            return Ok((seat, self.pick_shared(now, pick, reserves, patience).await));
+        };
+        if !self.context.link.is_up() {
+            return self.enter_away(now, admit, pick, reserves, patience);
+        }
+        let cluster = self.context.link.is_cluster();
+        let provider = self.tags.get(Subject::Provider(pick.provider.name.clone()));
+        // Both tags must be known before their answers can be asked for in one write.
+        let (Ok(of_client), Ok(of_provider)) = (entry.tag.epoch().await, provider.epoch().await) else {
+            return self.enter_away(now, admit, pick, reserves, patience);
+        };
+        let seat_lease = self.context.next_lease();
+        let mut seat_asked = Asked::new(&entry.tag, seat_lease, "");
+        let mut pick_asked = Asked::new(&provider, self.context.next_lease(), pick.model);
+        let seats = (!cluster).then(|| format!("{}:o:{}", entry.tag.key(), self.context.owner));
+        let admission = self.admission_call(now, &entry, &of_client, seat_lease, reserves);
+        let seat = seats.as_deref().map(|key| (key, seat_lease));
+        let Some(wanted) = self.pick_call(now, pick, &of_provider, pick_asked.lease, reserves, patience, seat) else {
+            pick_asked.known = true;
+            drop(pick_asked);
+            seat_asked.known = true;
+            let seat = self.admit_shared(now, admit, reserves).await?;
+            return Ok((seat, Err(answer::EMPTY)));
+        };
+        let [admitted, picked] = self.exchange(&[&entry.tag, &provider], [admission, wanted]).await;
+        let seat = match admitted {
+            Ok(reply) => {
+                seat_asked.known = true;
+                match reply.text(0) {
+                    "ok" => self.seat_shared(now, admit, reserves, &entry, seat_lease),
+                    "no" => {
+                        // In a cluster the pick may have been made all the same: then it is given up.
+                        pick_asked.known = !cluster;
+                        return Err(answer::denied(&reply));
+                    }
+                    _ => {
+                        // The caller's state was lost. All is asked again, one after the other.
+                        entry.tag.lost(&of_client);
+                        drop(pick_asked);
+                        let seat = self.admit_shared(now, admit, reserves).await?;
+                        return Ok((seat, self.pick_shared(now, pick, reserves, patience).await));
+                    }
+                }
+            }
+            Err(away) => {
+                seat_asked.known = away.has_not_run();
+                pick_asked.known = picked.is_err_and(|away| away.has_not_run());
+                drop((seat_asked, pick_asked));
+                return self.enter_away(now, admit, pick, reserves, patience);
+            }
+        };
+        let result = self
+            .conclude(now, pick, reserves, patience, &provider, &of_provider, &mut pick_asked, picked)
+            .await;
+        Ok((seat, result))
+    }
+
+    pub(super) async fn admit_shared(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+        reserves: Reserves,
+    ) -> Result<Seat, Denied> {
+        let Some(entry) = self.entry(admit) else {
+            return Ok(self.seat_without_limits(now, admit, reserves));
+        };
+        for _ in 0..TRIES {
+            if !self.context.link.is_up() {
+                break;
+            }
+            let Ok(epoch) = entry.tag.epoch().await else { break };
+            let lease = self.context.next_lease();
+            let mut asked = Asked::new(&entry.tag, lease, "");
+            let call = self.admission_call(now, &entry, &epoch, lease, reserves);
+            let [reply] = self.ask_one(&entry.tag, call).await;
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(away) => {
+                    asked.known = away.has_not_run();
+                    break;
+                }
+            };
+            asked.known = true;
+            match reply.text(0) {
+                "ok" => return Ok(self.seat_shared(now, admit, reserves, &entry, lease)),
+                "no" => return Err(answer::denied(&reply)),
+                _ => entry.tag.lost(&epoch),
+            }
+        }
+        self.admit_away(now, admit, reserves)
+    }
+
+    pub(super) async fn pick_shared(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+    ) -> Result<Picked<Hold>, Shortage> {
+        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
+        if !self.context.link.is_up() {
+            return self.pick_away(now, pick, reserves, patience);
+        }
+        let Ok(epoch) = tag.epoch().await else {
+            return self.pick_away(now, pick, reserves, patience);
+        };
+        let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
+        let Some(call) = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None) else {
+            asked.known = true;
+            return Err(answer::EMPTY);
+        };
+        let [reply] = self.ask_one(&tag, call).await;
+        self.conclude(now, pick, reserves, patience, &tag, &epoch, &mut asked, reply)
+            .await
+    }
+
+    /// Understands the answer to a pick, and asks again where that is what it says.
+    #[expect(clippy::too_many_arguments, reason = "a call and its answer")]
+    async fn conclude(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+        tag: &Arc<Tag>,
+        epoch: &str,
+        asked: &mut Asked<'_>,
+        mut reply: Result<Reply, Away>,
+    ) -> Result<Picked<Hold>, Shortage> {
+        let mut epoch = epoch.to_owned();
+        for _ in 0..TRIES {
+            let answer = match &reply {
+                Ok(reply) => answer::picked(reply, now),
+                Err(away) => {
+                    // One that may have been made is given up.
+                    asked.known = away.has_not_run();
+                    break;
+                }
+            };
+            let mut filling = Vec::new();
+            match answer {
+                PickAnswer::Picked(found) => {
+                    let Some(picked) = self.take(now, pick, reserves, tag, asked.lease, &found) else { break };
+                    asked.known = true;
+                    return Ok(picked);
+                }
+                PickAnswer::None(shortage) => {
+                    asked.known = true;
+                    return Err(shortage);
+                }
+                PickAnswer::Fill(lanes) => {
+                    for lane in lanes.iter().filter_map(|index| pick.lanes.get(*index)) {
+                        filling.extend(self.fill_calls(now, &epoch, tag, lane));
+                    }
+                }
+                PickAnswer::Again => {}
+                PickAnswer::Unknown => {
+                    tag.lost(&epoch);
+                    match tag.epoch().await {
+                        Ok(known) => epoch = known,
+                        Err(_) => break,
+                    }
+                }
+            }
+            let Some(call) = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None) else {
+                break;
+            };
+            filling.push(call);
+            let mut replies = self.context.link.run_all(&filling, Urgency::Background).await;
+            reply = replies.pop().unwrap_or_else(|| Err(away_now())).and_then(Reply::new);
+        }
+        self.pick_away(now, pick, reserves, patience)
+    }
+
+    async fn ask_one(&self, tag: &Arc<Tag>, call: Invocation) -> [Result<Reply, Away>; 1] {
+        self.exchange(&[tag], [call]).await
+    }
+
+    /// One write: what there is to say to the tags, then the calls. In a cluster the order would not hold, and
+    /// what there is to say goes its own way.
+    async fn exchange<const N: usize>(&self, tags: &[&Arc<Tag>; N], calls: [Invocation; N]) -> [Result<Reply, Away>; N] {
+        let link = &self.context.link;
+        let sendings: Vec<Sending<'_>> = if link.is_cluster() {
+            Vec::new()
+        } else {
+            tags.iter().filter_map(|tag| tag.send()).collect()
+        };
+        let mut replies = if sendings.is_empty() && N == 1 {
+            let mut all = Vec::with_capacity(1);
+            for call in &calls {
+                all.push(link.run(call, Urgency::Awaited).await);
+            }
+            all
+        } else {
+            let all: Vec<Invocation> = sendings.iter().map(|sending| sending.call().clone()).chain(calls).collect();
+            link.run_all(&all, Urgency::Awaited).await
+        }
+        .into_iter();
+        for sending in sendings {
+            // An error leaves it to be said again.
+            let _ = sending.answered(replies.next().unwrap_or_else(|| Err(away_now())));
+        }
+        std::array::from_fn(|_| {
+            let reply: Result<Value, Away> = replies.next().unwrap_or_else(|| Err(away_now()));
+            reply.and_then(Reply::new)
+        })
+    }
+
+    /// The admission of a caller that has limits.
+    fn entry(&self, admit: &Admit<'_>) -> Option<Entry> {
+        let definition = definition(1, admit.limits, admit.budgets);
+        if definition.is_empty() {
+            return None;
+        }
+        let tag = self.tags.get(Subject::Client(admit.client.clone()));
+        let mut calendars = Vec::new();
+        name_calendars(admit.budgets, &mut calendars);
+        tag.define(&"".into(), &definition, &calendars);
+        Some(Entry {
+            tag,
+            definition,
+            calendars,
+        })
+    }
+
+    fn admission_call(
+        &self,
+        now: Timestamp,
+        entry: &Entry,
+        epoch: &str,
+        lease: u64,
+        reserves: Reserves,
+    ) -> Invocation {
+        ADMIT
+            .on(&[entry.tag.key()])
+            .arg(self.context.clock())
+            .arg(epoch)
+            .arg(&self.context.owner)
+            .arg(lease)
+            .arg(reserves.call)
+            .arg(&*entry.definition)
+            .arg(calendar_args(entry.calendars.iter(), now))
+    }
+
+    /// `None` when no lane has what is wanted.
+    #[expect(clippy::too_many_arguments, reason = "what a pick depends on")]
+    fn pick_call(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        epoch: &str,
+        lease: u64,
+        reserves: Reserves,
+        patience: Duration,
+        seat: Option<(&str, u64)>,
+    ) -> Option<Invocation> {
+        let pinned = match pick.pinned {
+            Some(pinned) => {
+                let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
+                Some((pinned.name(), lane.filter(|_| !pick.tried.contains(pinned))? as u64 + 1))
+            }
+            None => None,
+        };
+        if pick.lanes.is_empty() {
+            return None;
+        }
+        let tag = Subject::Provider(pick.provider.name.clone());
+        let key = self.tags.get(tag);
+        let call = match seat {
+            Some((seats, _)) => PICK.on(&[key.key(), seats]),
+            None => PICK.on(&[key.key()]),
+        };
+        let mut args = self
+            .context
+            .clock()
+            .text(epoch)
+            .text(&self.context.owner)
+            .number(lease)
+            .optional(seat.map(|(_, lease)| lease))
+            .text(pick.model)
+            .optional(pick.provider.concurrency.map(u64::from));
+        args = match pick.affinity {
+            Some(hash) => args.text(&format!("{hash:016x}")),
+            None => args.text(""),
+        };
+        args = args
+            .number(micros(pick.provider.selection.affinity.ttl))
+            .number(micros(patience))
+            .number(reserves.attempt)
+            .text(pinned.map_or("", |(name, _)| name))
+            .optional(pinned.map(|(_, lane)| lane))
+            .number(LOOKS)
+            .all(&self.lane_calendars(now, pick))
+            .number(pick.lanes.len() as u64);
+        for lane in pick.lanes {
+            let tried = tried(lane, pick);
+            args = args.text(&lane.text().id).number(tried.len() as u64);
+            for name in tried {
+                args = args.text(name);
+            }
+        }
+        Some(call.arg(args))
+    }
+
+    fn lane_calendars(&self, now: Timestamp, pick: &Pick<'_>) -> Args {
+        let mut calendars: Vec<&(String, snapshot::Calendar)> = Vec::new();
+        for calendar in pick.lanes.iter().flat_map(|lane| &lane.text().calendars) {
+            if !calendars.contains(&calendar) {
+                calendars.push(calendar);
+            }
+        }
+        calendar_args(calendars.into_iter(), now)
+    }
+
+    fn fill_calls(&self, now: Timestamp, epoch: &str, tag: &Tag, lane: &Lane) -> Vec<Invocation> {
+        let text = lane.text();
+        let members: Vec<_> = lane.members().iter().zip(&text.definitions).collect();
+        members
+            .chunks(FILLED_AT_ONCE)
+            .map(|members| {
+                let mut args = self
+                    .context
+                    .clock()
+                    .text(epoch)
+                    .text(&text.id)
+                    .number(follows(lane.strategy()))
+                    .number(stride(lane.strategy()))
+                    .number(lane.members().len() as u64)
+                    .number(u64::from(text.is_plain()))
+                    .text(lane.model())
+                    .all(&calendar_args(text.calendars.iter(), now));
+                for (member, definition) in members {
+                    args = args.text(member.credential.name()).text(definition);
+                }
+                FILL.on(&[tag.key()]).arg(args)
+            })
+            .collect()
+    }
+
+    fn take(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        tag: &Arc<Tag>,
+        lease: u64,
+        found: &answer::Found,
+    ) -> Option<Picked<Hold>> {
+        let lane = pick.lanes.get(found.lane)?;
+        let position = lane.position_of(&found.account)?;
+        let member = lane.members().get(position)?;
+        let definition = lane.text().definitions.get(position)?.clone();
+        let account: Arc<str> = found.account.as_str().into();
+        tag.opened(lease, Arc::clone(&account), reserves.attempt);
+        tag.define(&account, &definition, &lane.text().calendars);
+        let local = self
+            .local()
+            .adopt(now, pick, lane, &member.credential, reserves.attempt, found.probes);
+        let (open_for, failures) = breaker(pick);
+        Some(Picked {
+            credential: member.credential.clone(),
+            probe: found.probes.any(),
+            hold: Hold {
+                local,
+                tag: Arc::clone(tag),
+                lease,
+                account,
+                model: pick.model.into(),
+                sequence: found.sequence,
+                definition,
+                open_for,
+                failures,
+            },
+        })
+    }
+
+    fn seat_shared(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves, entry: &Entry, lease: u64) -> Seat {
+        entry.tag.opened(lease, "".into(), reserves.call);
+        Seat {
+            local: self.local().adopt_seat(now, admit, reserves.call),
+            shared: Some(SharedSeat {
+                tag: Arc::clone(&entry.tag),
+                lease,
+                definition: Arc::clone(&entry.definition),
+            }),
+        }
+    }
+
+    fn seat_without_limits(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Seat {
+        Seat {
+            local: self.local().adopt_seat(now, admit, reserves.call),
+            shared: None,
+        }
+    }
+
+    /// Lets a caller in by what this process knows.
+    fn admit_away(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Result<Seat, Denied> {
+        let Some(entry) = self.entry(admit) else {
+            return Ok(self.seat_without_limits(now, admit, reserves));
+        };
+        if admit.when_store_is_away == WhenStoreIsAway::Refuse {
+            return Err(Denied {
+                limit: Limit::StoreAway,
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        let local = self.local().admit_share(now, admit, reserves)?;
+        let lease = self.context.next_lease();
+        entry.tag.opened_away(lease, "".into(), reserves.call, &entry.definition);
+        Ok(Seat {
+            local,
+            shared: Some(SharedSeat {
+                tag: entry.tag,
+                lease,
+                definition: entry.definition,
+            }),
+        })
+    }
+
+    /// Picks by what this process knows.
+    fn pick_away(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+    ) -> Result<Picked<Hold>, Shortage> {
+        let picked = self.local().pick_share(now, pick, reserves, patience)?;
+        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
+        let definition: Arc<str> = pick
+            .lanes
+            .iter()
+            .find_map(|lane| lane.text().definitions.get(lane.position(&picked.credential)?).cloned())
+            .unwrap_or_else(|| "".into());
+        let account: Arc<str> = picked.credential.name().into();
+        let lease = self.context.next_lease();
+        tag.opened_away(lease, Arc::clone(&account), reserves.attempt, &definition);
+        let (open_for, failures) = breaker(pick);
+        Ok(Picked {
+            credential: picked.credential,
+            probe: picked.probe,
+            hold: Hold {
+                local: picked.hold,
+                tag,
+                lease,
+                account,
+                model: pick.model.into(),
+                sequence: 0,
+                definition,
+                open_for,
+                failures,
+            },
+        })
+    }
+
+    fn enter_away(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+    ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
+        let seat = self.admit_away(now, admit, reserves)?;
+        Ok((seat, self.pick_away(now, pick, reserves, patience)))
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn new(tag: &'a Arc<Tag>, lease: u64, model: &'a str) -> Self {
+        Self {
+            tag,
+            lease,
+            model,
+            known: false,
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.known {
+            self.tag.give_up(self.lease, self.model);
+        }
+    }
+}
+
+/// The names of a lane's members that were tried, each once.
+fn tried<'a>(lane: &'a Lane, pick: &'a Pick<'_>) -> Vec<&'a str> {
+    let members = pick.tried.iter().filter(|name| lane.position(name).is_some());
+    let mut names: Vec<&str> = members.map(|name| name.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn away_now() -> Away {
+    Away::NotRun(crate::redis::link::Why::Starting)
+}

@@ -1,0 +1,355 @@
+//! One hash tag of the store: a Provider with its credentials, or a caller.
+//!
+//! A tag keeps what this process has to say until the store has heard it, in numbered batches that the
+//! store applies once and in order. It also knows which leases this process holds there, so that a store
+//! that has lost its state, or has given this process up for dead, learns of them again.
+
+mod beat;
+mod batch;
+mod reconcile;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::{AtomicU64, Ordering}},
+    time::Duration,
+};
+
+use snapshot::{Calendar, Timestamp};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
+
+use self::batch::Batch;
+use super::{
+    args::Args,
+    encode::calendar_args,
+    link::Link,
+    record::Record,
+};
+use crate::Memory;
+
+pub(super) use self::batch::Sending;
+
+/// What all tags of a process share.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// The way to the store.
+    pub(super) link: Link,
+    /// This process: no other ever has this name.
+    pub(super) owner: String,
+    /// Whether the store takes the time from its callers, for tests.
+    pub(super) callers_clock: bool,
+    /// What this process knows by itself.
+    pub(super) local: Arc<Memory>,
+    /// The last lease's number.
+    leases: AtomicU64,
+    /// The time of the last operation in microseconds.
+    latest: AtomicU64,
+}
+
+/// Whom a tag is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    /// A Provider and its credentials.
+    Provider(snapshot::ProviderName),
+    /// A caller.
+    Client(snapshot::ClientName),
+}
+
+/// One tag.
+#[derive(Debug)]
+pub(super) struct Tag {
+    context: Arc<Context>,
+    subject: Subject,
+    /// The key of its hash; all its other keys begin with it.
+    key: String,
+    state: Mutex<State>,
+    wake: Notify,
+    registering: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The state of the store that this process is registered with; `None` while that is not known.
+    epoch: Option<String>,
+    /// The one before.
+    former: Option<String>,
+    /// What is to be said.
+    queue: VecDeque<Record>,
+    /// What was said last and is not known to have been heard.
+    batch: Option<Batch>,
+    batches: u64,
+    /// Leases that the store knows of, or will, and that have not been given back.
+    open: HashMap<u64, Open>,
+    /// Leases that were given up before they were known, and when.
+    given_up: VecDeque<(u64, Instant)>,
+    /// What accounts may use, as last heard.
+    definitions: HashMap<Arc<str>, Arc<str>>,
+    calendars: Vec<(String, Calendar)>,
+    /// The version of the rests that this process has heard of.
+    rests: String,
+    beaten: Option<Instant>,
+    reconciled: Instant,
+    /// Leases up to this one were taken, or given up, when it was last looked.
+    horizon: u64,
+    used: Instant,
+    overflowed: bool,
+}
+
+/// A lease in the store.
+#[derive(Clone, Debug)]
+struct Open {
+    account: Arc<str>,
+    hold: u64,
+}
+
+/// How often a process says that it lives.
+const BEAT: Duration = Duration::from_secs(2);
+/// How soon a failed step is tried again while the store seems to be in reach.
+const AGAIN: Duration = Duration::from_millis(50);
+/// A tag that nobody uses for so long goes.
+const IDLE: Duration = Duration::from_secs(900);
+/// For how long after its last use a tag says that its process lives.
+const ACTIVE: Duration = Duration::from_secs(60);
+/// What is to be said at most; beyond it the oldest is lost.
+const QUEUE: usize = 100_000;
+/// For how long a call that was given up may still come.
+const STRAYS: Duration = Duration::from_secs(60);
+
+impl Context {
+    pub(super) fn new(link: Link, owner: String, callers_clock: bool, local: Arc<Memory>) -> Self {
+        Self {
+            link,
+            owner,
+            callers_clock,
+            local,
+            leases: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
+        }
+    }
+
+    /// The number of another lease.
+    pub(super) fn next_lease(&self) -> u64 {
+        self.leases.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Notes the time of an operation.
+    pub(super) fn at(&self, now: Timestamp) {
+        self.latest.fetch_max(now.as_micros(), Ordering::Relaxed);
+    }
+
+    /// The time of the last operation.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.latest.load(Ordering::Relaxed))
+    }
+
+    /// The first argument of every script.
+    pub(super) fn clock(&self) -> Args {
+        if self.callers_clock {
+            Args::default().number(self.now().as_micros())
+        } else {
+            Args::default().text("")
+        }
+    }
+}
+
+impl Subject {
+    fn key(&self, prefix: &str) -> String {
+        match self {
+            Self::Provider(name) => format!("{prefix}:{{p:{name}}}"),
+            Self::Client(name) => format!("{prefix}:{{c:{name}}}"),
+        }
+    }
+}
+
+impl Tag {
+    pub(super) fn new(context: Arc<Context>, subject: Subject) -> Self {
+        let now = Instant::now();
+        Self {
+            key: subject.key(context.link.prefix()),
+            context,
+            subject,
+            state: Mutex::new(State {
+                epoch: None,
+                former: None,
+                queue: VecDeque::new(),
+                batch: None,
+                batches: 0,
+                open: HashMap::new(),
+                given_up: VecDeque::new(),
+                definitions: HashMap::new(),
+                calendars: Vec::new(),
+                rests: "0".to_owned(),
+                beaten: None,
+                reconciled: now,
+                horizon: 0,
+                used: now,
+                overflowed: false,
+            }),
+            wake: Notify::new(),
+            registering: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The key of its hash.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Says something, in its turn.
+    pub(super) fn say(&self, record: Record) {
+        self.state().push(record);
+        self.wake.notify_one();
+    }
+
+    /// A lease was picked in the store.
+    pub(super) fn opened(&self, lease: u64, account: Arc<str>, hold: u64) {
+        self.state().open.insert(lease, Open { account, hold });
+    }
+
+    /// A lease was taken without the store.
+    pub(super) fn opened_away(&self, lease: u64, account: Arc<str>, hold: u64, definition: &str) {
+        let record = Record::adopt(lease, &account, hold, true, definition);
+        let mut state = self.state();
+        state.open.insert(lease, Open { account, hold });
+        state.push(record);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Notes what an account may use, and the calendars that this names.
+    pub(super) fn define(&self, account: &Arc<str>, definition: &Arc<str>, calendars: &[(String, Calendar)]) {
+        if definition.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        if state.definitions.get(account) != Some(definition) {
+            state.definitions.insert(Arc::clone(account), Arc::clone(definition));
+        }
+        for calendar in calendars {
+            if !state.calendars.contains(calendar) {
+                state.calendars.push(calendar.clone());
+            }
+        }
+    }
+
+    /// What an account may use, as last heard.
+    pub(super) fn definition(&self, account: &str) -> Arc<str> {
+        self.state().definitions.get(account).cloned().unwrap_or_else(|| "".into())
+    }
+
+    /// Notes that somebody uses it.
+    pub(super) fn touch(&self) {
+        self.state().used = Instant::now();
+    }
+
+    /// Whether nothing is lost when it goes.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.used.elapsed() > IDLE && state.open.is_empty() && state.queue.is_empty() && state.batch.is_none()
+    }
+
+    /// The state of the store that this process is registered with; registers where that is not known.
+    pub(super) async fn epoch(&self) -> Result<String, super::link::Away> {
+        if let Some(epoch) = self.known_epoch() {
+            return Ok(epoch);
+        }
+        let _one_at_a_time = self.registering.lock().await;
+        if let Some(epoch) = self.known_epoch() {
+            return Ok(epoch);
+        }
+        self.beat(super::link::Urgency::Awaited).await
+    }
+
+    /// The store does not know this state any more.
+    pub(super) fn lost(&self, epoch: &str) {
+        let mut state = self.state();
+        if state.epoch.as_deref() == Some(epoch) {
+            state.former = state.epoch.take();
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Speaks with the store until the tag is idle.
+    pub(super) async fn run(&self) {
+        let mut link = self.context.link.changes();
+        while !self.is_idle() {
+            if !self.context.link.is_up() {
+                if link.changed().await.is_err() {
+                    return;
+                }
+                // What answers now may be another server.
+                self.state().beaten = None;
+                continue;
+            }
+            let step = if self.beat_is_due() {
+                let _one_at_a_time = self.registering.lock().await;
+                self.beat(super::link::Urgency::Background).await.map(drop)
+            } else if self.reconciling_is_due() {
+                self.reconcile().await
+            } else if let Some(sending) = self.send() {
+                sending.alone().await
+            } else {
+                let next = self.next_beat();
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = sleep_until(next) => {}
+                    changed = link.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        self.state().beaten = None;
+                    }
+                }
+                continue;
+            };
+            if step.is_err() {
+                sleep(AGAIN).await;
+            }
+        }
+    }
+
+    fn known_epoch(&self) -> Option<String> {
+        self.state().epoch.clone()
+    }
+
+    fn beat_is_due(&self) -> bool {
+        self.next_beat() <= Instant::now()
+    }
+
+    /// When the process has to say that it lives.
+    fn next_beat(&self) -> Instant {
+        let state = self.state();
+        let active = state.used.elapsed() < ACTIVE || !state.open.is_empty() || !state.queue.is_empty();
+        match state.beaten {
+            Some(beaten) if state.epoch.is_some() && active => beaten + BEAT,
+            Some(beaten) if state.epoch.is_some() => beaten + IDLE,
+            _ if active => Instant::now(),
+            _ => state.used + IDLE,
+        }
+    }
+
+    fn calendar_args(&self, state: &State) -> Args {
+        calendar_args(state.calendars.iter(), self.context.now())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, record: Record) {
+        if self.queue.len() >= QUEUE {
+            if let Some(ends) = self.queue.pop_front().and_then(|record| record.ends()) {
+                self.open.remove(&ends);
+            }
+            if !std::mem::replace(&mut self.overflowed, true) {
+                tracing::warn!("the store is away for so long that limits forget what was used meanwhile");
+            }
+        }
+        self.queue.push_back(record);
+    }
+}
