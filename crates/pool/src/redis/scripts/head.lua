@@ -1,6 +1,6 @@
 -- Every script begins with this. KEYS[1] is the hash of a tag: a Provider with its credentials, or a caller.
 -- All other keys are made from it and share its hash tag. Times are microseconds since the Unix epoch; numbers
--- are doubles, exact up to 2^53, and must be written with `digits`: Lua's own conversion keeps 14 digits.
+-- are doubles, exact up to 2^53, and must be written with `digits`: Lua's own conversion keeps 14 of them.
 -- ARGV[1] is the time where a test says what it is, else empty.
 if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
 local T, call, format, match = KEYS[1], redis.call, string.format, string.match
@@ -8,7 +8,7 @@ local max, min, floor, ceil, concat = math.max, math.min, math.floor, math.ceil,
 local now, ahead
 
 local function digits(number)
-  if number then return format('%.0f', number) end
+  if number then return format('%d', number) end
   return ''
 end
 

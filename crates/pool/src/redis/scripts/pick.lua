@@ -64,8 +64,8 @@ if ARGV[7] ~= '' and in_flight >= tonumber(ARGV[7]) then return answer(shortage(
 local function touch(lane)
   if now - lane.touched > 60000000 then
     for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), 1200000) end
+    lane.touched = now
   end
-  lane.touched = now
 end
 
 -- Looks at one member; parks it if it cannot be used. Returns what was found, or what stands in the way: 'x' a
