@@ -77,13 +77,14 @@ impl Calendar {
             CalendarUnit::Week(first) => date
                 .checked_sub(i32::from(date.weekday().since(first)).days())
                 .and_then(|first| first.checked_add(periods.weeks())),
-            CalendarUnit::Month(day) => date
-                .first_of_month()
-                .checked_add(periods.months())
-                .and_then(|month| {
-                    let day = i8::try_from(day).unwrap_or(i8::MAX);
-                    Date::new(month.year(), month.month(), day.clamp(1, month.days_in_month()))
-                }),
+            CalendarUnit::Month(day) => {
+                date.first_of_month()
+                    .checked_add(periods.months())
+                    .and_then(|month| {
+                        let day = i8::try_from(day).unwrap_or(i8::MAX);
+                        Date::new(month.year(), month.month(), day.clamp(1, month.days_in_month()))
+                    })
+            }
         };
         let hour = i8::try_from(self.hour).ok()?;
         let minute = i8::try_from(self.minute).ok()?;

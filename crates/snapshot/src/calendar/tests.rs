@@ -25,55 +25,86 @@ fn at(text: &str) -> Timestamp {
     Timestamp::from_micros(moment.as_microsecond().try_into().expect("after 1970"))
 }
 
+/// Unit, time, zone; a moment, and the start and end of its period.
+const PERIODS: &str = "
+    day       00:00 UTC               2026-05-05T12:00:00Z 2026-05-05T00:00:00Z 2026-05-06T00:00:00Z
+    day       09:30 Asia/Kolkata      2026-05-05T03:59:59Z 2026-05-04T04:00:00Z 2026-05-05T04:00:00Z
+    day       09:30 Asia/Kolkata      2026-05-05T04:00:00Z 2026-05-05T04:00:00Z 2026-05-06T04:00:00Z
+    monday    00:00 UTC               2026-05-05T12:00:00Z 2026-05-04T00:00:00Z 2026-05-11T00:00:00Z
+    tuesday   13:00 UTC               2026-05-05T12:00:00Z 2026-04-28T13:00:00Z 2026-05-05T13:00:00Z
+    1         00:00 Asia/Shanghai     2026-05-31T16:00:00Z 2026-05-31T16:00:00Z 2026-06-30T16:00:00Z
+
+    # Months that are too short begin on their last day.
+    31        00:00 UTC               2026-02-27T00:00:00Z 2026-01-31T00:00:00Z 2026-02-28T00:00:00Z
+    31        00:00 UTC               2028-02-29T00:00:00Z 2028-02-29T00:00:00Z 2028-03-31T00:00:00Z
+    30        00:00 UTC               2026-12-30T00:00:00Z 2026-12-30T00:00:00Z 2027-01-30T00:00:00Z
+
+    # 02:30 is skipped on 29 March 2026: that day begins at 03:30 (+02:00).
+    day       02:30 Europe/Berlin     2026-03-29T01:00:00Z 2026-03-28T01:30:00Z 2026-03-29T01:30:00Z
+    day       02:30 Europe/Berlin     2026-03-29T02:00:00Z 2026-03-29T01:30:00Z 2026-03-30T00:30:00Z
+
+    # 02:30 comes twice on 25 October 2026: the day begins with the first (+02:00) and has 25 hours.
+    day       02:30 Europe/Berlin     2026-10-25T01:30:00Z 2026-10-25T00:30:00Z 2026-10-26T01:30:00Z
+
+    # 24:00 became 23:00 on 17 February 2018: the last hour of that day once more.
+    day       00:00 America/Sao_Paulo 2018-02-18T02:30:00Z 2018-02-17T02:00:00Z 2018-02-18T03:00:00Z
+    day       23:30 America/Sao_Paulo 2018-02-18T02:15:00Z 2018-02-18T01:30:00Z 2018-02-19T02:30:00Z
+
+    # There was no 30 December 2011.
+    day       00:00 Pacific/Apia      2011-12-30T09:59:00Z 2011-12-29T10:00:00Z 2011-12-30T10:00:00Z
+    day       00:00 Pacific/Apia      2011-12-30T10:00:00Z 2011-12-30T10:00:00Z 2011-12-31T10:00:00Z
+";
+
+fn unit(text: &str) -> CalendarUnit {
+    match text {
+        "day" => CalendarUnit::Day,
+        "monday" => CalendarUnit::Week(Weekday::Monday),
+        "tuesday" => CalendarUnit::Week(Weekday::Tuesday),
+        day => CalendarUnit::Month(day.parse().expect("a day of the month")),
+    }
+}
+
 #[test]
 fn periods_begin_and_end_as_the_place_says() {
-    use CalendarUnit::{Day, Month, Week};
-    let cases = [
-        // Plain days, weeks and months.
-        (Day, 0, 0, "UTC", "2026-05-05T12:00:00Z", "2026-05-05T00:00:00Z", "2026-05-06T00:00:00Z"),
-        (Day, 9, 30, "Asia/Kolkata", "2026-05-05T03:59:59Z", "2026-05-04T04:00:00Z", "2026-05-05T04:00:00Z"),
-        (Day, 9, 30, "Asia/Kolkata", "2026-05-05T04:00:00Z", "2026-05-05T04:00:00Z", "2026-05-06T04:00:00Z"),
-        (Week(Weekday::Monday), 0, 0, "UTC", "2026-05-05T12:00:00Z", "2026-05-04T00:00:00Z", "2026-05-11T00:00:00Z"),
-        (Week(Weekday::Tuesday), 13, 0, "UTC", "2026-05-05T12:00:00Z", "2026-04-28T13:00:00Z", "2026-05-05T13:00:00Z"),
-        (Month(1), 0, 0, "Asia/Shanghai", "2026-05-31T16:00:00Z", "2026-05-31T16:00:00Z", "2026-06-30T16:00:00Z"),
-        // Months that are too short begin on their last day.
-        (Month(31), 0, 0, "UTC", "2026-02-27T00:00:00Z", "2026-01-31T00:00:00Z", "2026-02-28T00:00:00Z"),
-        (Month(31), 0, 0, "UTC", "2028-02-29T00:00:00Z", "2028-02-29T00:00:00Z", "2028-03-31T00:00:00Z"),
-        (Month(30), 0, 0, "UTC", "2026-12-30T00:00:00Z", "2026-12-30T00:00:00Z", "2027-01-30T00:00:00Z"),
-        // 02:30 is skipped on 29 March 2026 in Berlin: that day begins at 03:30 (+02:00).
-        (Day, 2, 30, "Europe/Berlin", "2026-03-29T01:00:00Z", "2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z"),
-        (Day, 2, 30, "Europe/Berlin", "2026-03-29T02:00:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"),
-        // 02:30 comes twice on 25 October 2026: the day begins with the first (+02:00) and has 25 hours.
-        (Day, 2, 30, "Europe/Berlin", "2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
-        // 24:00 became 23:00 on 17 February 2018 in Sao Paulo: yesterday's last hour once more.
-        (Day, 0, 0, "America/Sao_Paulo", "2018-02-18T02:30:00Z", "2018-02-17T02:00:00Z", "2018-02-18T03:00:00Z"),
-        (Day, 23, 30, "America/Sao_Paulo", "2018-02-18T02:15:00Z", "2018-02-18T01:30:00Z", "2018-02-19T02:30:00Z"),
-        // Apia had no 30 December 2011.
-        (Day, 0, 0, "Pacific/Apia", "2011-12-30T09:59:00Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"),
-        (Day, 0, 0, "Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"),
-    ];
-    for (unit, hour, minute, name, now, start, end) in cases {
-        let bounds = calendar(unit, hour, minute, name).bounds(at(now));
+    let rows = PERIODS
+        .lines()
+        .filter(|row| !row.trim().is_empty() && !row.trim().starts_with('#'));
+    for row in rows {
+        let columns: Vec<_> = row.split_whitespace().collect();
+        let [of, time, name, now, start, end] = columns[..] else {
+            panic!("six columns: {row}");
+        };
+        let (hour, minute) = time.split_once(':').expect("HH:MM");
+        let [hour, minute] = [hour, minute].map(|part| part.parse().expect("a number"));
+        let bounds = calendar(unit(of), hour, minute, name).bounds(at(now));
         let expected = Bounds {
             start: at(start),
             end: at(end),
         };
-        assert_eq!(bounds, expected, "{unit:?} at {hour:02}:{minute:02} in {name}, {now}");
+        assert_eq!(bounds, expected, "{row}");
     }
 }
 
 #[test]
 fn beyond_the_calendar_periods_have_no_bounds() {
     let day = calendar(CalendarUnit::Day, 5, 0, "UTC");
-    assert_eq!(day.bounds(Timestamp::EPOCH).start, Timestamp::EPOCH, "nothing is earlier");
+    assert_eq!(
+        day.bounds(Timestamp::EPOCH).start,
+        Timestamp::EPOCH,
+        "nothing is earlier"
+    );
     assert_eq!(day.bounds(Timestamp::FAR).end, Timestamp::FAR, "nothing is later");
-    assert_eq!(day.bounds(at("9999-12-30T00:00:00Z")).end, at("9999-12-30T05:00:00Z"));
+    assert_eq!(
+        day.bounds(at("9999-12-30T00:00:00Z")).end,
+        at("9999-12-30T05:00:00Z")
+    );
 }
 
 fn any_calendar() -> impl Strategy<Value = Calendar> {
     let unit = prop_oneof![
         Just(CalendarUnit::Day),
-        (0i8..7).prop_map(|day| CalendarUnit::Week(Weekday::from_monday_zero_offset(day).expect("a weekday"))),
+        (0i8..7)
+            .prop_map(|day| CalendarUnit::Week(Weekday::from_monday_zero_offset(day).expect("a weekday"))),
         (1u8..=31).prop_map(CalendarUnit::Month),
     ];
     let zone = prop::sample::select(vec![
