@@ -27,7 +27,7 @@ pub struct Admit<'a> {
 /// A credential that is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Pick<'a> {
-    /// For whom: its usual size with this model is reserved on the credential, and its usage is counted.
+    /// For whom: its usual size with this model is reserved on the credential.
     pub client: &'a ClientName,
     /// The Provider, for its breaker, its concurrency and its selection.
     pub provider: &'a Provider,
@@ -168,15 +168,6 @@ pub struct TokenCounts {
     pub reasoning: u64,
 }
 
-/// What was used since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Picks of a credential; admitted calls of a client.
-    pub requests: u64,
-    /// Settled tokens.
-    pub tokens: TokenCounts,
-}
-
 /// One credential as the pool sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialState {
@@ -190,8 +181,6 @@ pub struct CredentialState {
     pub rests: Vec<Resting>,
     /// Its quota windows that have begun.
     pub windows: Vec<WindowState>,
-    /// What was used of it.
-    pub totals: Totals,
 }
 
 /// One rest.
@@ -229,8 +218,6 @@ pub struct ClientState {
     pub reserved_tokens: u64,
     /// Its budgets that have begun.
     pub budgets: Vec<WindowState>,
-    /// What it used.
-    pub totals: Totals,
 }
 
 /// One Provider's endpoint as the pool sees it.

@@ -3,11 +3,14 @@
 //! A store's tests call [`suite`] with a function that makes an empty store. Time is a [`ManualClock`],
 //! or the runtime's paused clock where something waits: run it with `#[tokio::test(start_paused = true)]`.
 
+mod budgets;
 mod conversation;
 mod endpoint;
 mod guards;
+mod headroom;
 mod limits;
 mod order;
+mod quotas;
 mod rests;
 mod waiting;
 
@@ -17,7 +20,7 @@ use snapshot::CredentialName;
 
 use crate::{
     Clock, Lease, NoneUsable, Outcome, Pick, Pool, Receipt, Rest, RestEnd, RestReason, RestScope, Settled,
-    Store,
+    Store, TokenCounts,
     testing::{World, credential, provider_name},
 };
 
@@ -25,6 +28,9 @@ use crate::{
 pub async fn suite<S: Store>(make: impl Fn() -> S) {
     order::cases(&make).await;
     limits::cases(&make).await;
+    quotas::cases(&make).await;
+    budgets::cases(&make).await;
+    headroom::cases(&make).await;
     rests::cases(&make).await;
     endpoint::cases(&make).await;
     conversation::cases(&make).await;
@@ -118,6 +124,18 @@ fn refused(rest: Rest) -> Settled {
 
 fn refuse<S: Store>(lease: Lease<S>, reason: RestReason) -> Receipt<S> {
     lease.settle(refused(guessed(reason)))
+}
+
+/// A success that used so many tokens.
+fn used(tokens: u64) -> Settled {
+    Settled {
+        usage: Some(TokenCounts {
+            input: tokens / 2,
+            output: tokens - tokens / 2,
+            ..TokenCounts::default()
+        }),
+        ..Settled::new(Outcome::Succeeded)
+    }
 }
 
 fn succeed<S: Store>(lease: Lease<S>) {

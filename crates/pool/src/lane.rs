@@ -6,7 +6,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use snapshot::{CallLimits, CredentialName, ProviderName, QuotaWindow, Strategy};
+use snapshot::{CalendarUnit, CallLimits, CredentialName, Period, ProviderName, QuotaWindow, Strategy};
 
 use crate::redis::LaneText;
 
@@ -128,8 +128,14 @@ impl LaneId {
                 limits.requests_per_minute.map(u64::from),
                 limits.tokens_per_minute,
             ] {
-                hash.update([u8::from(limit.is_some())]);
-                hash.update(limit.unwrap_or(0).to_le_bytes());
+                hash_limit(&mut hash, limit);
+            }
+            for window in &*member.quota {
+                hash.update(&*window.name);
+                hash.update([0]);
+                hash_period(&mut hash, &window.period);
+                hash_limit(&mut hash, window.requests);
+                hash_limit(&mut hash, window.tokens);
             }
         }
         Self(truncated(hash))
@@ -139,6 +145,30 @@ impl LaneId {
 impl fmt::Display for LaneId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
+    }
+}
+
+fn hash_limit(hash: &mut Sha256, limit: Option<u64>) {
+    hash.update([u8::from(limit.is_some())]);
+    hash.update(limit.unwrap_or(0).to_le_bytes());
+}
+
+fn hash_period(hash: &mut Sha256, period: &Period) {
+    match period {
+        Period::Rolling(length) => {
+            hash.update([0]);
+            hash.update(length.as_micros().to_le_bytes());
+        }
+        Period::Calendar(calendar) => {
+            let (unit, day) = match calendar.unit {
+                CalendarUnit::Day => (1, 0),
+                CalendarUnit::Week(day) => (2, day.to_monday_zero_offset().unsigned_abs()),
+                CalendarUnit::Month(day) => (3, day),
+            };
+            hash.update([unit, day, calendar.hour, calendar.minute]);
+            hash.update(calendar.zone.iana_name().unwrap_or_default());
+            hash.update([0]);
+        }
     }
 }
 

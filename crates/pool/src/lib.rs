@@ -1,7 +1,7 @@
 //! What replicas agree on per request: which credential serves a call, what rests, what is used up.
 //!
 //! The policy is plain functions over plain data with time as an argument: [`score`] orders the members
-//! of a [`Lane`], [`rest`] merges refusals and decides probes, [`window`] counts per minute, [`breaker`]
+//! of a [`Lane`], [`rest`] merges refusals and decides probes, [`window`] counts per minute, [`quota`] within longer periods, [`breaker`]
 //! guards an endpoint. A [`Store`] keeps the data and does each step in one move; [`Memory`] is the one
 //! for a single process. [`Pool`] is what the gateway calls: it adds guards ([`Lease`], [`Admission`]) and
 //! the waiting for credentials that are merely full.
@@ -18,6 +18,7 @@ mod estimate;
 mod guard;
 mod lane;
 mod pool;
+pub mod quota;
 mod remembered;
 pub mod redis;
 pub mod rest;
@@ -30,7 +31,7 @@ pub mod window;
 
 pub use call::{
     Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Headroom, Limit, NoneUsable, Outcome,
-    Pick, Reserves, Resting, Settled, TokenCounts, Totals, WindowState,
+    Pick, Reserves, Resting, Settled, TokenCounts, WindowState,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use guard::{Admission, Lease, Receipt};

@@ -66,12 +66,25 @@ struct Rested {
     guessed: bool,
     sequence: u64,
     probe: Option<Probe>,
+    /// Whether the store that replicas share has told of it.
+    told: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     lease: u64,
     locked_until: Timestamp,
+}
+
+/// A rest as the store that replicas share tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Why.
+    pub reason: RestReason,
+    /// Until when.
+    pub until: Timestamp,
+    /// Whether a probe has to find out that it is over.
+    pub guessed: bool,
 }
 
 /// How often in a row an end had to be guessed.
@@ -88,6 +101,9 @@ pub const PROBE_LOCK: Duration = Duration::from_secs(30);
 pub const LONGEST_HINT: Duration = Duration::from_secs(3600);
 /// The longest rest of all.
 pub const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Ends closer than this are those of one refusal, dated by the clocks of a process and of the store.
+const SKEW: Duration = Duration::from_secs(5);
 
 /// How long the `count`-th guessed rest in a row lasts: doubling from a start up to a bound.
 pub fn ladder(reason: RestReason, count: u32) -> Duration {
@@ -194,6 +210,7 @@ impl Scope {
             guessed: rest.end == RestEnd::Guessed,
             sequence,
             probe: None,
+            told: false,
         });
         Some(undo)
     }
@@ -244,6 +261,54 @@ impl Scope {
         self.secret_changed = sequence;
         self.ladder = self.ladder.filter(|step| step.reason != RestReason::Unauthorized);
         self.rest = self.rest.filter(|rest| rest.reason != RestReason::Unauthorized);
+    }
+
+    /// The account's quota begins anew: lifts a rest for lack of it.
+    pub fn quota_reset(&mut self) {
+        self.ladder = self
+            .ladder
+            .filter(|step| step.reason != RestReason::QuotaExhausted);
+        self.rest = self.rest.filter(|rest| rest.reason != RestReason::QuotaExhausted);
+    }
+
+    /// What the store that replicas share would be told.
+    pub fn tell(&self, now: Timestamp) -> Option<Told> {
+        self.rest
+            .filter(|rest| rest.guessed || rest.until > now)
+            .map(|rest| Told {
+                reason: rest.reason,
+                until: rest.until,
+                guessed: rest.guessed,
+            })
+    }
+
+    /// Follows what the store that replicas share says; `None` when it knows of no rest. What this process
+    /// alone has met stays while it ends later. Returns whether something changed.
+    pub fn follow(&mut self, sequence: u64, told: Option<Told>) -> bool {
+        let Some(told) = told else {
+            return self.rest.take_if(|rest| rest.told).is_some();
+        };
+        let known = self.rest;
+        if known.is_some_and(|rest| {
+            if rest.told {
+                (rest.reason, rest.until, rest.guessed) == (told.reason, told.until, told.guessed)
+            } else {
+                rest.until > told.until + SKEW
+            }
+        }) {
+            return false;
+        }
+        self.rest = Some(Rested {
+            reason: told.reason,
+            until: told.until,
+            guessed: told.guessed,
+            sequence,
+            probe: known
+                .filter(|rest| rest.reason == told.reason)
+                .and_then(|rest| rest.probe),
+            told: true,
+        });
+        true
     }
 
     /// Whether nothing is lost when this scope is forgotten.

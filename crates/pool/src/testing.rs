@@ -7,8 +7,8 @@
 use std::{sync::Arc, time::Duration};
 
 use snapshot::{
-    Auth, Breaker, CallLimits, ClientName, Consumers, CredentialName, Endpoint, Provider, ProviderName,
-    Scheme, Selection, Strategy, Timeouts, Timestamp, Tls,
+    Auth, Breaker, CallLimits, ClientName, Consumers, CredentialName, Endpoint, Period, Provider,
+    ProviderName, QuotaWindow, Scheme, Selection, Strategy, Timeouts, Timestamp, Tls,
 };
 
 use crate::{Admit, Clock, Lane, ManualClock, Member, Pick};
@@ -26,6 +26,8 @@ pub struct World {
     pub client: ClientName,
     /// Its limits.
     pub limits: CallLimits,
+    /// Its budgets.
+    pub budgets: Vec<QuotaWindow>,
 }
 
 /// A clock that follows the runtime's, which tests pause.
@@ -59,6 +61,7 @@ impl World {
             lanes: vec![lane(MODEL, strategy, members)],
             client: "ns/client".parse().expect("a valid name"),
             limits: CallLimits::default(),
+            budgets: Vec::new(),
         }
     }
 
@@ -95,7 +98,7 @@ impl World {
         Admit {
             client: &self.client,
             limits: &self.limits,
-            budgets: &[],
+            budgets: &self.budgets,
             when_store_is_away: snapshot::WhenStoreIsAway::Share,
             model: MODEL,
         }
@@ -168,4 +171,38 @@ pub fn narrow(name: &str, concurrency: u32) -> Member {
     let mut member = member(name);
     member.limits.concurrency = Some(concurrency);
     member
+}
+
+/// A member with these quota windows.
+pub fn with_quota(name: &str, windows: &[QuotaWindow]) -> Member {
+    Member {
+        quota: windows.into(),
+        ..member(name)
+    }
+}
+
+/// A window without numbers that lasts so many seconds from its first request on.
+pub fn rolling(name: &str, seconds: u64) -> QuotaWindow {
+    QuotaWindow {
+        name: name.into(),
+        period: Period::Rolling(Duration::from_secs(seconds)),
+        requests: None,
+        tokens: None,
+    }
+}
+
+/// The same, with so many requests.
+pub fn requests(name: &str, seconds: u64, requests: u64) -> QuotaWindow {
+    QuotaWindow {
+        requests: Some(requests),
+        ..rolling(name, seconds)
+    }
+}
+
+/// The same, with so many tokens.
+pub fn tokens(name: &str, seconds: u64, tokens: u64) -> QuotaWindow {
+    QuotaWindow {
+        tokens: Some(tokens),
+        ..rolling(name, seconds)
+    }
 }

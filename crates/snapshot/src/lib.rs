@@ -6,6 +6,7 @@
 //!
 //! This crate is pure: it never learns of Kubernetes, sockets, clocks or wire bytes.
 
+mod calendar;
 mod client;
 mod credential;
 mod keyring;
@@ -18,6 +19,7 @@ mod time;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use calendar::{Bounds, Calendar, CalendarUnit};
 pub use client::{Client, KeyDigest, WhenStoreIsAway};
 pub use credential::{CallLimits, Credential, ModelFilter};
 pub use keyring::{CredentialSecret, DigestKey, Keyring, SecretVersion};
@@ -27,7 +29,7 @@ pub use provider::{
     Fault, Header, HeaderSource, Model, Provider, RestReason, RestRule, RestScope, Scheme, Selection,
     Strategy, Timeouts, Tls,
 };
-pub use quota::{Calendar, CalendarUnit, Period, QuotaWindow};
+pub use quota::{Period, QuotaWindow};
 pub use route::{FallbackOn, ModelPattern, Retry, Route, StreamPolicy, Target};
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{civil::Weekday, tz::TimeZone};
+use crate::Calendar;
 
 /// So much within each of its periods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,28 +24,4 @@ pub enum Period {
     Rolling(Duration),
     /// Begins and ends with the calendar.
     Calendar(Calendar),
-}
-
-/// A period of the calendar.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Calendar {
-    /// Which.
-    pub unit: CalendarUnit,
-    /// The hour at which it begins.
-    pub hour: u8,
-    /// The minute at which it begins.
-    pub minute: u8,
-    /// Whose clocks count.
-    pub zone: TimeZone,
-}
-
-/// How long a period of the calendar is, and on which day it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CalendarUnit {
-    /// Every day.
-    Day,
-    /// On this day of every week.
-    Week(Weekday),
-    /// On this day of every month, or on its last where the month is shorter.
-    Month(u8),
 }

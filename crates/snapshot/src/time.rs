@@ -9,6 +9,8 @@ pub struct Timestamp(u64);
 impl Timestamp {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
+    /// Later than any other.
+    pub const FAR: Self = Self(u64::MAX);
 
     /// The moment `micros` microseconds after the Unix epoch.
     pub const fn from_micros(micros: u64) -> Self {

@@ -1,16 +1,16 @@
-//! What is given back, and what is counted.
+//! What is given back, and what can be seen.
 
-use snapshot::{CallLimits, Strategy};
+use snapshot::{CallLimits, ClientName, Strategy};
 
-use super::Bench;
+use super::{Bench, stated};
 use crate::{
-    Outcome, Pick, Settled, Store, TokenCounts, Totals,
-    testing::{World, members},
+    Outcome, Settled, Store, TokenCounts,
+    testing::{World, member, members, provider_name},
 };
 
 pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     whatever_the_end_all_places_are_given_back(make).await;
-    usage_is_counted_once_for_the_credential_and_the_client(make).await;
+    whoever_is_looked_up_is_shown_in_the_order_asked_for(make).await;
 }
 
 async fn whatever_the_end_all_places_are_given_back<S: Store>(make: &impl Fn() -> S) {
@@ -77,38 +77,28 @@ async fn whatever_the_end_all_places_are_given_back<S: Store>(make: &impl Fn() -
     }
 }
 
-async fn usage_is_counted_once_for_the_credential_and_the_client<S: Store>(make: &impl Fn() -> S) {
+async fn whoever_is_looked_up_is_shown_in_the_order_asked_for<S: Store>(make: &impl Fn() -> S) {
     let bench = Bench::new(make, World::new(Strategy::RoundRobin, &members("ab")));
-    let usage = TokenCounts {
-        input: 100,
-        cached: 40,
-        cache_write: 5,
-        output: 20,
-        reasoning: 7,
-    };
     let (admission, lease) = bench
         .pool
         .enter(bench.world.admit(), bench.world.pick())
         .await
         .expect("no limits");
-    let first = lease.expect("a is usable");
-    first.settle(Settled::new(Outcome::UpstreamFault));
-    let second = bench.lease_for(Pick { ..bench.world.pick() }).await;
-    second.settle(Settled {
-        usage: Some(usage),
-        ..Settled::new(Outcome::Succeeded)
-    });
-    admission.settle(usage.total());
-    let states: Vec<_> = bench.pool.states().iter().map(|state| state.totals).collect();
-    let unanswered = Totals {
-        requests: 1,
-        ..Totals::default()
-    };
-    let answered = Totals {
-        requests: 1,
-        tokens: usage,
-    };
-    assert_eq!(states, [unanswered, answered], "each credential was used once");
-    let client = &bench.pool.clients()[0];
-    assert_eq!(client.totals, answered, "the client made one call");
+    bench.report("b", stated(60));
+    let asked = [member("unused"), member("b"), member("a")];
+    let states = bench.pool.look_up(&provider_name(), &asked).await;
+    let seen: Vec<_> = states
+        .iter()
+        .map(|state| (state.name.name(), state.in_flight, state.rests.len()))
+        .collect();
+    assert_eq!(seen, [("unused", 0, 0), ("b", 0, 1), ("a", 1, 0)]);
+    let other: ClientName = "ns/other".parse().expect("a valid name");
+    let asked = [(&other, &[][..]), (&bench.world.client, &[])];
+    let states = bench.pool.look_up_clients(&asked).await;
+    let seen: Vec<_> = states
+        .iter()
+        .map(|state| (state.name.name(), state.in_flight))
+        .collect();
+    assert_eq!(seen, [("other", 0), ("client", 1)]);
+    drop((admission, lease));
 }

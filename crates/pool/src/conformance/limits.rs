@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use snapshot::{CallLimits, Strategy};
 
-use super::{Bench, name_of, stated, succeed};
+use super::{Bench, name_of, stated, succeed, used};
 use crate::{
-    Denied, Limit, Member, NoneUsable, Outcome, Settled, Store, TokenCounts,
+    Denied, Limit, Member, NoneUsable, Store,
     testing::{World, member, members, narrow},
 };
 
@@ -202,14 +202,6 @@ async fn a_credential_is_held_to_its_tokens<S: Store>(make: &impl Fn() -> S) {
     };
     let world = || World::new(Strategy::RoundRobin, std::slice::from_ref(&limited));
     let bench = Bench::new(make, world());
-    let used = |tokens: u64| Settled {
-        usage: Some(TokenCounts {
-            input: tokens / 2,
-            output: tokens / 2,
-            ..TokenCounts::default()
-        }),
-        ..Settled::new(Outcome::Succeeded)
-    };
     bench.lease().await.settle(used(60));
     let lease = bench.lease().await;
     assert_eq!(

@@ -21,6 +21,7 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_rest_for_one_model_leaves_the_others_usable(make).await;
     a_late_refusal_cannot_restore_a_cleared_rest(make).await;
     a_new_secret_ends_unauthorized_at_once(make).await;
+    a_secret_that_was_heard_of_is_no_news(make).await;
     a_refusal_can_be_withdrawn(make).await;
     a_shorter_rest_is_not_prolonged_by_the_lock_of_a_probe(make).await;
     a_success_that_was_the_last_for_now_rests_even_after_a_probe(make).await;
@@ -228,6 +229,35 @@ async fn a_new_secret_ends_unauthorized_at_once<S: Store>(make: &impl Fn() -> S)
         .pool
         .secret_changed(&provider_name(), &credential("a"), &version("3"));
     bench.none().await;
+}
+
+async fn a_secret_that_was_heard_of_is_no_news<S: Store>(make: &impl Fn() -> S) {
+    let bench = Bench::new(make, one());
+    refuse(bench.lease().await, RestReason::Unauthorized);
+    hear(&bench, "1");
+    refuse(bench.lease().await, RestReason::Unauthorized);
+    hear(&bench, "1");
+    bench.none().await;
+    hear(&bench, "2");
+    refuse(bench.lease().await, RestReason::Unauthorized);
+    hear(&bench, "1");
+    assert_eq!(
+        bench.calls(1).await,
+        "a",
+        "back to one before the last is a change too"
+    );
+
+    let bench = Bench::new(make, one());
+    hear(&bench, "1");
+    refuse(bench.lease().await, RestReason::Unauthorized);
+    hear(&bench, "1");
+    bench.none().await;
+}
+
+fn hear<S: Store>(bench: &Bench<S>, text: &str) {
+    bench
+        .pool
+        .secret_changed(&provider_name(), &credential("a"), &version(text));
 }
 
 async fn a_refusal_can_be_withdrawn<S: Store>(make: &impl Fn() -> S) {

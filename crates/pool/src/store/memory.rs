@@ -2,9 +2,11 @@
 
 mod account;
 mod choose;
+mod mirror;
 mod order;
 mod settle;
 mod state;
+mod states;
 mod table;
 
 use std::{
@@ -14,6 +16,11 @@ use std::{
 
 use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion, Timestamp};
 
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "for the store that replicas share")
+)]
+pub(crate) use self::{account::Probes, choose::Taken, mirror::ToldRest};
 use self::{
     choose::{Hold, Seat},
     settle::Mark,
@@ -21,7 +28,7 @@ use self::{
 };
 use crate::{
     Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, Pick, Picked, Reserves, Rest,
-    Resting, Settled, Shortage, Store, breaker::Gate,
+    Settled, Shortage, Store,
 };
 
 /// All state behind one lock, which is held for less than a microsecond at a time.
@@ -88,37 +95,41 @@ impl Store for Memory {
         self.state().leave(now, &seat, tokens);
     }
 
-    fn withdraw(&self, _: Timestamp, mark: Mark) {
-        self.state().withdraw(&mark);
+    fn withdraw(&self, now: Timestamp, mark: Mark) {
+        self.state().withdraw(now, &mark);
     }
 
     fn report(
         &self,
         now: Timestamp,
-        _: &ProviderName,
+        provider: &ProviderName,
         credential: &CredentialName,
         model: Option<&str>,
         rest: Rest,
     ) {
-        self.state().report(now, credential, model, rest);
+        self.state().report(now, provider, credential, model, rest);
     }
 
-    fn clear_rest(&self, _: Timestamp, _: &ProviderName, credential: &CredentialName) {
-        self.state().clear_rest(credential);
+    fn clear_rest(&self, now: Timestamp, _: &ProviderName, credential: &CredentialName) {
+        self.state().clear_rest(now, credential);
     }
 
-    fn reset_quota(&self, _: Timestamp, _: &ProviderName, _credential: &CredentialName) {}
+    fn reset_quota(&self, now: Timestamp, _: &ProviderName, credential: &CredentialName) {
+        self.state().reset_quota(now, credential);
+    }
 
-    fn reset_budgets(&self, _: Timestamp, _client: &ClientName) {}
+    fn reset_budgets(&self, _: Timestamp, client: &ClientName) {
+        self.state().reset_budgets(client);
+    }
 
     fn secret_changed(
         &self,
-        _: Timestamp,
+        now: Timestamp,
         _: &ProviderName,
         credential: &CredentialName,
-        _version: &SecretVersion,
+        version: &SecretVersion,
     ) {
-        self.state().secret_changed(credential);
+        self.state().secret_changed(now, credential, version);
     }
 
     fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName) {
@@ -131,86 +142,28 @@ impl Store for Memory {
         self.state().objects.get(object, now).cloned()
     }
 
-    async fn look_up(&self, now: Timestamp, _: &ProviderName, _members: &[Member]) -> Vec<CredentialState> {
-        self.credentials(now)
+    async fn look_up(&self, now: Timestamp, _: &ProviderName, members: &[Member]) -> Vec<CredentialState> {
+        self.state().look_up(now, members)
     }
 
     async fn look_up_clients(
         &self,
         now: Timestamp,
-        _clients: &[(&ClientName, &[QuotaWindow])],
+        clients: &[(&ClientName, &[QuotaWindow])],
     ) -> Vec<ClientState> {
-        self.clients(now)
+        self.state().look_up_clients(now, clients)
     }
 
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState> {
-        let state = self.state();
-        let mut credentials: Vec<_> = state
-            .credentials
-            .iter()
-            .map(|(name, account)| {
-                let resting = |model: Option<&std::sync::Arc<str>>, scope: &crate::rest::Scope| {
-                    scope.rest(now).map(|(reason, until)| Resting {
-                        model: model.cloned(),
-                        reason,
-                        until,
-                    })
-                };
-                let models = account.models.iter();
-                CredentialState {
-                    name: name.clone(),
-                    in_flight: account.usage.in_flight,
-                    reserved_tokens: account.usage.reserved,
-                    rests: resting(None, &account.whole)
-                        .into_iter()
-                        .chain(models.filter_map(|(model, scope)| resting(Some(model), scope)))
-                        .collect(),
-                    windows: Vec::new(),
-                    totals: account.usage.totals,
-                }
-            })
-            .collect();
-        drop(state);
-        credentials.sort_by(|a, b| a.name.cmp(&b.name));
-        credentials
+        self.state().credential_states(now)
     }
 
-    fn clients(&self, _: Timestamp) -> Vec<ClientState> {
-        let state = self.state();
-        let mut clients: Vec<_> = state
-            .clients
-            .iter()
-            .map(|(name, client)| ClientState {
-                name: name.clone(),
-                in_flight: client.usage.in_flight,
-                reserved_tokens: client.usage.reserved,
-                budgets: Vec::new(),
-                totals: client.usage.totals,
-            })
-            .collect();
-        drop(state);
-        clients.sort_by(|a, b| a.name.cmp(&b.name));
-        clients
+    fn clients(&self, now: Timestamp) -> Vec<ClientState> {
+        self.state().client_states(now)
     }
 
     fn breakers(&self, now: Timestamp) -> Vec<BreakerState> {
-        let state = self.state();
-        let mut breakers: Vec<_> = state
-            .upstreams
-            .iter()
-            .map(|(provider, upstream)| BreakerState {
-                provider: provider.clone(),
-                in_flight: upstream.in_flight,
-                open_until: match upstream.circuit.gate(now) {
-                    Gate::Closed => None,
-                    Gate::HalfOpen => Some(now),
-                    Gate::Open(until) => Some(until),
-                },
-            })
-            .collect();
-        drop(state);
-        breakers.sort_by(|a, b| a.provider.cmp(&b.provider));
-        breakers
+        self.state().breaker_states(now)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use snapshot::{Breaker, Timestamp};
+use snapshot::{Breaker, CredentialName, Timestamp};
 
 use super::{
     account::{Obstacle, Probes, SOON},
     order::Parking,
     state::State,
 };
-use crate::{Admit, Denied, Lane, NoneUsable, Pick, Picked, Shortage, breaker::Gate, score};
+use crate::{
+    Admit, Denied, Lane, Member, NoneUsable, Pick, Picked, Shortage, breaker::Gate, quota::share, score,
+};
 
 /// A lease's place in the tables.
 #[derive(Debug)]
@@ -17,12 +19,11 @@ pub struct Hold {
     pub(super) lane: Arc<Lane>,
     pub(super) credential: u32,
     pub(super) upstream: u32,
-    pub(super) client: u32,
     /// Orders it among picks, refusals and clearings.
     pub(super) sequence: u64,
     /// Tokens held on the credential.
     pub(super) reserved: u64,
-    /// Whether its tokens count against a limit.
+    /// Whether its tokens count against a limit per minute.
     pub(super) counts_tokens: bool,
     pub(super) probes: Probes,
     pub(super) probes_endpoint: bool,
@@ -35,7 +36,7 @@ pub struct Seat {
     pub(super) client: u32,
     /// Tokens held of the caller's limit.
     pub(super) reserved: u64,
-    /// Whether its tokens count against a limit.
+    /// Whether its tokens count against a limit per minute.
     pub(super) counts_tokens: bool,
 }
 
@@ -49,27 +50,54 @@ struct Found<'a> {
     probes: Probes,
 }
 
+/// What else comes with a place that the store which replicas share has given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken {
+    /// The rests that the call probes.
+    pub(crate) probes: Probes,
+    /// Whether it probes the endpoint.
+    pub(crate) probes_endpoint: bool,
+}
+
+impl<'a> Found<'a> {
+    fn member(&self) -> &'a Member {
+        &self.lane.members()[self.member as usize]
+    }
+}
+
 impl State {
     pub(super) fn admit(&mut self, now: Timestamp, admit: &Admit<'_>, reserve: u64) -> Result<Seat, Denied> {
         self.sweep(now);
         let client = self.client(admit.client, now);
         let usage = &mut self.clients[client].usage;
-        if let Some(reached) = usage.reached(admit.limits, now) {
+        usage.quota.list(admit.budgets, now);
+        if let Some(reached) = usage.reached_with_budgets(admit.limits, self.sharers, now) {
             return Err(Denied {
                 limit: reached.limit,
                 retry_after: reached.until.map_or(SOON, |until| until.since(now)),
             });
         }
-        let counts_tokens = admit.limits.tokens_per_minute.is_some();
-        let reserved = if counts_tokens { reserve } else { 0 };
+        Ok(self.seat(now, client, admit, reserve))
+    }
+
+    /// Lets a caller in that the store which replicas share has let in.
+    pub(super) fn adopt_seat(&mut self, now: Timestamp, admit: &Admit<'_>, reserve: u64) -> Seat {
+        self.sweep(now);
+        let client = self.client(admit.client, now);
+        self.clients[client].usage.quota.list(admit.budgets, now);
+        self.seat(now, client, admit, reserve)
+    }
+
+    fn seat(&mut self, now: Timestamp, client: u32, admit: &Admit<'_>, reserve: u64) -> Seat {
         let account = &mut self.clients[client];
+        let reserved = account.usage.to_hold(admit.limits, reserve);
         account.usage.take(admit.limits, reserved, now);
         account.held += 1;
-        Ok(Seat {
+        Seat {
             client,
             reserved,
-            counts_tokens,
-        })
+            counts_tokens: admit.limits.tokens_per_minute.is_some(),
+        }
     }
 
     pub(super) fn pick(
@@ -91,21 +119,47 @@ impl State {
         if pick
             .provider
             .concurrency
-            .is_some_and(|most| self.upstreams[upstream].in_flight >= most)
+            .map(|most| share(u64::from(most), self.sharers))
+            .is_some_and(|most| u64::from(self.upstreams[upstream].in_flight) >= most)
         {
             return Err(full(now + SOON));
         }
         let affinity = pick.affinity.map(|hash| self.key((upstream, hash)));
         let found = self.find(now, pick, affinity, patience)?;
-        Ok(self.take(
-            now,
-            pick,
-            reserve,
-            found,
-            upstream,
-            gate == Gate::HalfOpen,
-            affinity,
-        ))
+        let probes_endpoint = gate == Gate::HalfOpen;
+        let hold = self.take(now, pick, reserve, found, upstream, probes_endpoint);
+        Ok(Picked {
+            credential: found.member().credential.clone(),
+            probe: found.probes != Probes::default() || probes_endpoint,
+            hold,
+        })
+    }
+
+    /// Takes the place that the store which replicas share has given; `None` when the lane has no such
+    /// member.
+    pub(super) fn adopt(
+        &mut self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        lane: &Arc<Lane>,
+        credential: &CredentialName,
+        reserve: u64,
+        taken: Taken,
+    ) -> Option<Hold> {
+        self.sweep(now);
+        let member = u32::try_from(lane.position(credential)?).ok()?;
+        let upstream = self.upstream(&pick.provider.name, now);
+        let order = self.order(lane, now);
+        let found = Found {
+            lane,
+            order,
+            member,
+            credential: self.orders[order].credential(member),
+            probes: taken.probes,
+        };
+        let quota = &mut self.credentials[found.credential].usage.quota;
+        quota.list(&found.member().quota, now);
+        Some(self.take(now, pick, reserve, found, upstream, taken.probes_endpoint))
     }
 
     fn find<'a>(
@@ -162,8 +216,11 @@ impl State {
         loop {
             while let Some(member) = self.orders[order].due(now) {
                 let credential = self.orders[order].credential(member);
-                let busy = self.credentials[credential].usage.in_flight;
-                self.orders[order].unpark(member, busy);
+                let leads = self.credentials[credential].leads(now);
+                let order = &mut self.orders[order];
+                let lead = leads.of(order.led_by());
+                order.unpark(member, lead);
+                order.set_lead(member, lead);
             }
             let Some(member) = self.orders[order].head(&tried) else {
                 let shortage = self.shortage(now, lane, order, &tried);
@@ -192,12 +249,14 @@ impl State {
     ) -> Result<Found<'a>, Obstacle> {
         let order = self.order(lane, now);
         let credential = self.orders[order].credential(member);
-        let limits = &lane.members()[member as usize].limits;
+        let listed = &lane.members()[member as usize];
         let account = &mut self.credentials[credential];
-        match account.obstacle(limits, lane.model(), now) {
+        match account.obstacle(&listed.limits, &listed.quota, lane.model(), self.sharers, now) {
             Ok(probes) => {
-                let busy = account.usage.in_flight;
-                self.orders[order].unpark(member, busy);
+                if self.orders[order].parking(member).is_some() {
+                    let lead = account.leads(now).of(self.orders[order].led_by());
+                    self.orders[order].unpark(member, lead);
+                }
                 Ok(Found {
                     lane,
                     order,
@@ -223,7 +282,6 @@ impl State {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what was found out before")]
     fn take(
         &mut self,
         now: Timestamp,
@@ -232,17 +290,12 @@ impl State {
         found: Found<'_>,
         upstream: u32,
         probes_endpoint: bool,
-        affinity: Option<u64>,
-    ) -> Picked<Hold> {
-        let member = &found.lane.members()[found.member as usize];
+    ) -> Hold {
+        let member = found.member();
         let sequence = self.next_sequence();
-        let client = self.client(pick.client, now);
-        let counts_tokens = member.limits.tokens_per_minute.is_some();
-        let reserved = if counts_tokens { reserve } else { 0 };
-        self.clients[client].held += 1;
-
         let account = &mut self.credentials[found.credential];
         account.used_at = now;
+        let reserved = account.usage.to_hold(&member.limits, reserve);
         account.usage.take(&member.limits, reserved, now);
         if found.probes.whole {
             account.whole.probe(sequence, now);
@@ -253,34 +306,30 @@ impl State {
             scope.probe(sequence, now);
         }
         let change = score::change(found.lane.strategy(), member.weight);
-        let busy = account.usage.in_flight;
-        self.orders[found.order].advance(found.member, change, busy);
-        self.follow_busy(found.credential);
+        let lead = account.leads(now).of(change.led_by);
+        self.orders[found.order].advance(found.member, change, lead);
+        self.follow_leads(found.credential, now);
 
         let endpoint = &mut self.upstreams[upstream];
         endpoint.in_flight += 1;
         if probes_endpoint {
             endpoint.circuit.probe(sequence, now);
         }
-        if let Some(key) = affinity {
+        if let Some(hash) = pick.affinity {
+            let key = self.key((upstream, hash));
             let ttl = pick.provider.selection.affinity.ttl;
             self.affinity.set(key, member.credential.clone(), now, ttl);
         }
-        Picked {
-            credential: member.credential.clone(),
-            probe: found.probes != Probes::default() || probes_endpoint,
-            hold: Hold {
-                lane: Arc::clone(found.lane),
-                credential: found.credential,
-                upstream,
-                client,
-                sequence,
-                reserved,
-                counts_tokens,
-                probes: found.probes,
-                probes_endpoint,
-                breaker: pick.provider.breaker,
-            },
+        Hold {
+            lane: Arc::clone(found.lane),
+            credential: found.credential,
+            upstream,
+            sequence,
+            reserved,
+            counts_tokens: member.limits.tokens_per_minute.is_some(),
+            probes: found.probes,
+            probes_endpoint,
+            breaker: pick.provider.breaker,
         }
     }
 
@@ -389,7 +438,7 @@ fn worse(a: Shortage, b: Shortage) -> Shortage {
 }
 
 /// The best lane that has a credential, unless it was tried.
-fn locate<'a>(pick: &Pick<'a>, credential: &snapshot::CredentialName) -> Option<(&'a Arc<Lane>, u32)> {
+fn locate<'a>(pick: &Pick<'a>, credential: &CredentialName) -> Option<(&'a Arc<Lane>, u32)> {
     if pick.tried.contains(credential) {
         return None;
     }

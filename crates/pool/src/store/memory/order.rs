@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use snapshot::Timestamp;
 
-use crate::score::{Change, Score, returning};
+use crate::score::{Change, Lead, LedBy, Score, returning};
 
 /// One lane. Members that were met unusable are parked apart, so that the head is usable as far as known
 /// and finding it does not depend on how many are not.
@@ -13,12 +13,13 @@ pub(super) struct Order {
     ready: BTreeSet<(Score, u32)>,
     resting: BTreeSet<(Timestamp, u32)>,
     windowed: BTreeSet<(Timestamp, u32)>,
+    /// Ready members by the moment when their lead may fall by itself.
+    fading: BTreeSet<(Timestamp, u32)>,
     full: usize,
     members: Vec<Place>,
     /// The virtual time of the last pick, which stands in for the lane's minimum when nobody is ready.
     clock: u64,
-    /// Whether the members' calls in flight lead their scores.
-    follows_busy: bool,
+    led_by: LedBy,
     pub(super) used_at: Timestamp,
 }
 
@@ -28,6 +29,7 @@ struct Place {
     credential: u32,
     time: u64,
     spot: Spot,
+    fades: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,21 +50,21 @@ pub(super) enum Parking {
 }
 
 impl Order {
-    /// All members ready at time zero. They are given as credential and calls in flight.
-    pub(super) fn new(follows_busy: bool, now: Timestamp, members: impl Iterator<Item = (u32, u32)>) -> Self {
+    /// All members ready at time zero. They are given as credential and lead.
+    pub(super) fn new(led_by: LedBy, now: Timestamp, members: impl Iterator<Item = (u32, Lead)>) -> Self {
         let mut order = Self {
-            follows_busy,
+            led_by,
             used_at: now,
             ..Self::default()
         };
-        for (member, (credential, in_flight)) in (0..).zip(members) {
-            let score = order.score(in_flight, 0);
-            order.ready.insert((score, member));
+        for (member, (credential, lead)) in (0..).zip(members) {
             order.members.push(Place {
                 credential,
                 time: 0,
-                spot: Spot::Ready(score),
+                spot: Spot::Ready(Score::default()),
+                fades: None,
             });
+            order.link(member, lead, 0);
         }
         order
     }
@@ -110,16 +112,16 @@ impl Order {
     }
 
     /// Puts a parked member back in turn.
-    pub(super) fn unpark(&mut self, member: u32, in_flight: u32) {
+    pub(super) fn unpark(&mut self, member: u32, lead: Lead) {
         if self.parking(member).is_some() {
             self.unlink(member);
             let time = returning(self.place(member).time, self.minimum());
-            self.link(member, self.score(in_flight, time));
+            self.link(member, lead, time);
         }
     }
 
     /// Charges a pick to a member and puts it back in turn.
-    pub(super) fn advance(&mut self, member: u32, change: Change, in_flight: u32) {
+    pub(super) fn advance(&mut self, member: u32, change: Change, lead: Lead) {
         self.unlink(member);
         let time = match self.place(member).spot {
             Spot::Ready(score) => score.time,
@@ -127,27 +129,27 @@ impl Order {
         };
         self.clock = self.clock.max(time);
         let time = time.saturating_add(change.time);
-        self.link(member, self.score(in_flight, time));
+        self.link(member, lead, time);
     }
 
-    /// Follows a change of a member's calls in flight.
-    pub(super) fn set_busy(&mut self, member: u32, in_flight: u32) {
-        if let Spot::Ready(score) = self.place(member).spot {
-            let changed = self.score(in_flight, score.time);
-            if changed != score {
-                self.unlink(member);
-                self.link(member, changed);
-            }
+    /// Follows a change of a member's lead.
+    pub(super) fn set_lead(&mut self, member: u32, lead: Lead) {
+        let place = self.place(member);
+        if let Spot::Ready(score) = place.spot
+            && (score.lead, place.fades) != (lead.value, lead.fades)
+        {
+            self.unlink(member);
+            self.link(member, lead, score.time);
         }
     }
 
-    pub(super) fn follows_busy(&self) -> bool {
-        self.follows_busy
+    pub(super) fn led_by(&self) -> LedBy {
+        self.led_by
     }
 
-    /// A member whose parking has ended by `now`.
+    /// A member whose parking has ended, or whose lead may have fallen, by `now`.
     pub(super) fn due(&self, now: Timestamp) -> Option<u32> {
-        [&self.resting, &self.windowed]
+        [&self.resting, &self.windowed, &self.fading]
             .into_iter()
             .filter_map(|parked| parked.first())
             .find(|(until, _)| *until <= now)
@@ -168,26 +170,32 @@ impl Order {
         self.full
     }
 
-    fn score(&self, in_flight: u32, time: u64) -> Score {
-        let busy = if self.follows_busy { in_flight } else { 0 };
-        Score { busy, time }
-    }
-
     fn minimum(&self) -> u64 {
         self.ready.first().map_or(self.clock, |(score, _)| score.time)
     }
 
-    fn link(&mut self, member: u32, score: Score) {
+    fn link(&mut self, member: u32, lead: Lead, time: u64) {
+        let score = Score {
+            lead: lead.value,
+            time,
+        };
         self.ready.insert((score, member));
+        if let Some(fades) = lead.fades {
+            self.fading.insert((fades, member));
+        }
         let place = self.place_mut(member);
-        place.time = score.time;
+        place.time = time;
         place.spot = Spot::Ready(score);
+        place.fades = lead.fades;
     }
 
     fn unlink(&mut self, member: u32) {
         match self.place(member).spot {
             Spot::Ready(score) => {
                 self.ready.remove(&(score, member));
+                if let Some(fades) = self.place_mut(member).fades.take() {
+                    self.fading.remove(&(fades, member));
+                }
             }
             Spot::Parked(Parking::Resting(until)) => {
                 self.resting.remove(&(until, member));

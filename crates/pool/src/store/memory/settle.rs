@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use snapshot::{CredentialName, ProviderName, RestReason, RestScope, Timestamp};
+use snapshot::{ClientName, CredentialName, ProviderName, RestReason, RestScope, SecretVersion, Timestamp};
 
 use super::{
     account::Probes,
@@ -71,8 +71,8 @@ impl State {
                 self.rest(now, hold, sequence, settled.rest)
             }
         };
-        self.end_probes(hold);
-        self.released(hold.credential);
+        self.end_probes(now, hold);
+        self.released(hold.credential, now);
         verdict
     }
 
@@ -81,16 +81,15 @@ impl State {
         client.held = client.held.saturating_sub(1);
         client.used_at = now;
         client.usage.give_back(seat.reserved);
-        if let Some(tokens) = tokens
-            && seat.counts_tokens
-        {
-            client.usage.add_tokens(tokens, now);
+        if let Some(tokens) = tokens {
+            client.usage.add_tokens(tokens, seat.counts_tokens, now);
         }
     }
 
     pub(super) fn report(
         &mut self,
         now: Timestamp,
+        provider: &ProviderName,
         credential: &CredentialName,
         model: Option<&str>,
         rest: Rest,
@@ -99,16 +98,13 @@ impl State {
         let sequence = self.next_sequence();
         let account = &mut self.credentials[number];
         account.used_at = now;
-        let scope = match model {
-            Some(model) => account.model_mut(model, now),
-            None => &mut account.whole,
-        };
-        if scope.refuse(sequence, sequence, now, rest).is_some() {
-            self.unpark(number);
+        account.provider.get_or_insert_with(|| provider.clone());
+        if account.refuse(model, sequence, sequence, now, rest).is_some() {
+            self.unpark(number, now);
         }
     }
 
-    pub(super) fn withdraw(&mut self, mark: &Mark) {
+    pub(super) fn withdraw(&mut self, now: Timestamp, mark: &Mark) {
         if let Some(number) = self.upstreams.number(&mark.provider) {
             let refusals = &mut self.upstreams[number].refusals;
             refusals.retain(|refusal| refusal.sequence != mark.sequence);
@@ -116,42 +112,56 @@ impl State {
         if let Some(undo) = &mark.undo
             && let Some(number) = self.credentials.number(&mark.credential)
         {
-            self.undo(number, mark.model.as_deref(), undo);
+            self.undo(now, number, mark.model.as_deref(), undo);
         }
     }
 
-    pub(super) fn clear_rest(&mut self, credential: &CredentialName) {
+    pub(super) fn clear_rest(&mut self, now: Timestamp, credential: &CredentialName) {
         if let Some(number) = self.credentials.number(credential) {
             let sequence = self.next_sequence();
             self.credentials[number].clear(sequence);
-            self.unpark(number);
+            self.unpark(number, now);
         }
     }
 
-    pub(super) fn secret_changed(&mut self, credential: &CredentialName) {
+    pub(super) fn reset_quota(&mut self, now: Timestamp, credential: &CredentialName) {
         if let Some(number) = self.credentials.number(credential) {
-            let sequence = self.next_sequence();
-            self.credentials[number]
-                .scopes()
-                .for_each(|scope| scope.secret_changed(sequence));
-            self.unpark(number);
+            self.credentials[number].reset_quota();
+            self.follow_leads(number, now);
+            self.unpark(number, now);
+        }
+    }
+
+    pub(super) fn reset_budgets(&mut self, client: &ClientName) {
+        if let Some(number) = self.clients.number(client) {
+            self.clients[number].usage.quota.reset();
+        }
+    }
+
+    pub(super) fn secret_changed(
+        &mut self,
+        now: Timestamp,
+        credential: &CredentialName,
+        version: &SecretVersion,
+    ) {
+        // Also one that is not known: the next to hear of this version must find that it is no news.
+        let number = self.credential(credential, now);
+        let sequence = self.next_sequence();
+        if self.credentials[number].secret_changed(version, sequence) {
+            self.unpark(number, now);
         }
     }
 
     fn give_back(&mut self, now: Timestamp, hold: &Hold, settled: &Settled) {
-        let client = &mut self.clients[hold.client];
-        client.held = client.held.saturating_sub(1);
-        client.used_at = now;
         let upstream = &mut self.upstreams[hold.upstream];
         upstream.in_flight = upstream.in_flight.saturating_sub(1);
         let account = &mut self.credentials[hold.credential];
         account.usage.give_back(hold.reserved);
         if let Some(usage) = settled.usage {
-            account.usage.totals.tokens.add(&usage);
-            client.usage.totals.tokens.add(&usage);
-            if hold.counts_tokens {
-                account.usage.add_tokens(usage.total(), now);
-            }
+            account.usage.add_tokens(usage.total(), hold.counts_tokens, now);
+        }
+        if let Some(headroom) = settled.headroom {
+            account.observe(headroom, now);
         }
     }
 
@@ -168,12 +178,12 @@ impl State {
             opened |= scope.succeed(hold.sequence, sequence, now);
         }
         if opened {
-            self.unpark(hold.credential);
+            self.unpark(hold.credential, now);
         }
     }
 
     /// Frees the places of probes, whatever they found.
-    fn end_probes(&mut self, hold: &Hold) {
+    fn end_probes(&mut self, now: Timestamp, hold: &Hold) {
         if hold.probes == Probes::default() {
             return;
         }
@@ -182,7 +192,7 @@ impl State {
         if let Some(scope) = account.known_model(hold.lane.model()) {
             scope.undecided(hold.sequence);
         }
-        self.unpark(hold.credential);
+        self.unpark(hold.credential, now);
     }
 
     fn refused(
@@ -209,7 +219,7 @@ impl State {
             let before = std::mem::take(&mut upstream.refusals);
             for refusal in &before {
                 if let Some(undo) = &refusal.undo {
-                    self.undo(refusal.credential, None, undo);
+                    self.undo(now, refusal.credential, None, undo);
                 }
             }
             return (Blame::Provider, None);
@@ -240,14 +250,10 @@ impl State {
             RestScope::Credential => None,
             RestScope::CredentialAndModel => Some(hold.lane.model().into()),
         };
-        let scope = match &model {
-            Some(model) => account.model_mut(model, now),
-            None => &mut account.whole,
-        };
-        let undo = scope.refuse(hold.sequence, sequence, now, rest);
+        let undo = account.refuse(model.as_deref(), hold.sequence, sequence, now, rest);
         if undo.is_some() {
             // It may be parked until the end of a probe, which is later than the end of this rest.
-            self.unpark(hold.credential);
+            self.unpark(hold.credential, now);
         }
         let mark = Mark {
             provider: hold.lane.provider().clone(),
@@ -259,14 +265,14 @@ impl State {
         (Blame::AsSettled, Some(mark))
     }
 
-    fn undo(&mut self, credential: u32, model: Option<&str>, undo: &Undo) {
+    fn undo(&mut self, now: Timestamp, credential: u32, model: Option<&str>, undo: &Undo) {
         let account = &mut self.credentials[credential];
         let scope: Option<&mut Scope> = match model {
             Some(model) => account.known_model(model),
             None => Some(&mut account.whole),
         };
         if scope.is_some_and(|scope| scope.withdraw(undo)) {
-            self.unpark(credential);
+            self.unpark(credential, now);
         }
     }
 }

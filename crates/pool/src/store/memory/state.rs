@@ -14,12 +14,19 @@ use super::{
     order::Order,
     table::Table,
 };
-use crate::{Lane, LaneId, breaker::Circuit, remembered::Remembered, score};
+use crate::{
+    Lane, LaneId,
+    breaker::Circuit,
+    remembered::Remembered,
+    score::{self, LedBy},
+};
 
 #[derive(Debug)]
 pub(super) struct State {
     /// Grows with every pick, refusal and clearing, so that any two of them can be ordered.
     pub(super) sequence: u64,
+    /// How many processes share the limits without knowing of each other.
+    pub(super) sharers: u32,
     pub(super) credentials: Table<CredentialName, Credential>,
     pub(super) upstreams: Table<ProviderName, Upstream>,
     pub(super) clients: Table<ClientName, Client>,
@@ -58,7 +65,7 @@ pub(super) struct Refusal {
 
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const LANE_TTL: Duration = Duration::from_secs(600);
-/// Totals are kept for a day after the last use.
+/// Names are kept for a day after the last use.
 const NAME_TTL: Duration = Duration::from_secs(24 * 3600);
 const AFFINITIES: usize = 100_000;
 const OBJECTS: usize = 200_000;
@@ -67,6 +74,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             sequence: 0,
+            sharers: 1,
             credentials: Table::default(),
             upstreams: Table::default(),
             clients: Table::default(),
@@ -115,47 +123,67 @@ impl State {
             .iter()
             .map(|member| self.credential(&member.credential, now))
             .collect();
-        let follows_busy = score::change(lane.strategy(), 1).busy;
+        let led_by = score::change(lane.strategy(), 1).led_by;
+        for (credential, member) in members.iter().zip(lane.members()) {
+            let quota = &mut self.credentials[*credential].usage.quota;
+            quota.list(&member.quota, now);
+        }
         let number = self.orders.intern(&lane.id(), || {
-            let accounts = &self.credentials;
-            let in_flight = |number: u32| (number, accounts[number].usage.in_flight);
-            Order::new(follows_busy, now, members.iter().copied().map(in_flight))
+            let accounts = &mut self.credentials;
+            let lead = |number: u32| (number, accounts[number].leads(now).of(led_by));
+            Order::new(led_by, now, members.iter().copied().map(lead))
         });
         for (member, credential) in (0..).zip(members) {
             let account = &mut self.credentials[credential];
             if account.lanes.is_empty() {
-                account.provider = Some(upstream);
+                account.provider = Some(lane.provider().clone());
                 self.upstreams[upstream].credentials += 1;
             }
             account.lanes.push((number, member));
-            account.busy_lanes += u32::from(follows_busy);
+            account.led_lanes += u32::from(led_by != LedBy::Nothing);
         }
         number
     }
 
     /// Puts a credential back in turn wherever it is parked.
-    pub(super) fn unpark(&mut self, credential: u32) {
+    pub(super) fn unpark(&mut self, credential: u32, now: Timestamp) {
         let account = &mut self.credentials[credential];
         account.parked_full = false;
+        let leads = account.leads(now);
         for &(order, member) in &account.lanes {
-            self.orders[order].unpark(member, account.usage.in_flight);
+            let order = &mut self.orders[order];
+            order.unpark(member, leads.of(order.led_by()));
         }
     }
 
-    /// Follows the end of a call on a credential: it may be less busy, and not full any more.
-    pub(super) fn released(&mut self, credential: u32) {
-        self.follow_busy(credential);
+    /// Follows the end of a call on a credential: its lead may be smaller, and it is not full any more.
+    pub(super) fn released(&mut self, credential: u32, now: Timestamp) {
+        self.follow_leads(credential, now);
         if self.credentials[credential].parked_full {
-            self.unpark(credential);
+            self.unpark(credential, now);
         }
     }
 
-    pub(super) fn follow_busy(&mut self, credential: u32) {
-        let account = &self.credentials[credential];
-        if account.busy_lanes > 0 {
+    /// Follows what leads the scores of a credential.
+    pub(super) fn follow_leads(&mut self, credential: u32, now: Timestamp) {
+        let account = &mut self.credentials[credential];
+        if account.led_lanes > 0 {
+            let leads = account.leads(now);
             for &(order, member) in &account.lanes {
-                self.orders[order].set_busy(member, account.usage.in_flight);
+                let order = &mut self.orders[order];
+                order.set_lead(member, leads.of(order.led_by()));
             }
+        }
+    }
+
+    /// Divides all limits among so many processes from now on.
+    pub(super) fn set_sharers(&mut self, sharers: u32, now: Timestamp) {
+        if self.sharers == sharers {
+            return;
+        }
+        self.sharers = sharers;
+        for credential in self.credentials.numbers() {
+            self.unpark(credential, now);
         }
     }
 
@@ -175,11 +203,12 @@ impl State {
             for credential in order.credentials() {
                 let account = &mut self.credentials[credential];
                 account.lanes.retain(|(lane, _)| *lane != number);
-                if order.follows_busy() {
-                    account.busy_lanes = account.busy_lanes.saturating_sub(1);
+                if order.led_by() != LedBy::Nothing {
+                    account.led_lanes = account.led_lanes.saturating_sub(1);
                 }
                 if account.lanes.is_empty()
-                    && let Some(upstream) = account.provider
+                    && let Some(provider) = &account.provider
+                    && let Some(upstream) = self.upstreams.number(provider)
                 {
                     let upstream = &mut self.upstreams[upstream];
                     upstream.credentials = upstream.credentials.saturating_sub(1);
@@ -188,8 +217,9 @@ impl State {
         }
         self.credentials
             .extract(|account| account.used_at + NAME_TTL <= now && account.is_idle(now));
-        self.clients
-            .extract(|client| client.used_at + NAME_TTL <= now && client.held == 0);
+        self.clients.extract(|client| {
+            client.used_at + NAME_TTL <= now && client.held == 0 && client.usage.is_idle(now)
+        });
         for upstream in self.upstreams.values_mut() {
             upstream
                 .refusals

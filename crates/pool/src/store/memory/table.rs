@@ -51,6 +51,10 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
         self.entries.iter().flatten().map(|(key, value)| (key, value))
     }
 
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        self.numbers.values().copied().collect()
+    }
+
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.entries.iter_mut().flatten().map(|(_, value)| value)
     }

@@ -10,6 +10,7 @@ use crate::{
 
 mod day;
 mod invariants;
+mod mirror;
 
 #[tokio::test(start_paused = true)]
 async fn the_memory_store_conforms() {
@@ -165,6 +166,4 @@ async fn caps_hold_when_many_threads_call_at_once() {
     tasks.join_all().await;
     let in_flight: Vec<_> = pool.states().iter().map(|state| state.in_flight).collect();
     assert_eq!(in_flight, [0, 0], "all places are given back");
-    let served: u64 = pool.states().iter().map(|state| state.totals.requests).sum();
-    assert_eq!(served, 3200, "every call was served");
 }

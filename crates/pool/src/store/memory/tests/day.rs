@@ -130,10 +130,6 @@ async fn a_day_with_quotas_a_revoked_key_and_an_outage_loses_no_call_that_could_
         tally.unauthorized, 6,
         "a revoked key is tried after 0, 1, 3, 7, 15 and 31 minutes: {tally:?}"
     );
-    let states = pool.states();
-    let attempts: u64 = states.iter().map(|state| state.totals.requests).sum();
-    let known = tally.served + tally.exhausted + tally.unauthorized + tally.failed;
-    assert_eq!(attempts, u64::from(known), "every attempt is counted once");
 
     // Three accounts under a third of the load each never run dry. With one of them all day, its quota does.
     let world = World::new(Strategy::RoundRobin, &members("c"));
