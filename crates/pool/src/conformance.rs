@@ -35,6 +35,11 @@ pub async fn suite<S: Store>(make: impl Fn() -> S) {
     endpoint::cases(&make).await;
     conversation::cases(&make).await;
     guards::cases(&make).await;
+}
+
+/// Runs the cases in which something waits, each on a new store. They go by the runtime's clock: where it
+/// cannot be paused they take a minute and a half.
+pub async fn waiting_suite<S: Store>(make: impl Fn() -> S) {
     waiting::cases(&make).await;
 }
 

@@ -192,6 +192,12 @@ impl Quota {
             .all(|counted| counted.requests == 0 && counted.tokens == 0)
     }
 
+    /// What was used of the windows whose period has begun, by name.
+    pub fn tallies(&mut self, now: Timestamp) -> impl Iterator<Item = (&str, Tally)> {
+        let counted = self.present(now).iter();
+        counted.filter_map(|counted| Some((&*counted.window.name, counted.tally()?)))
+    }
+
     /// What is used of the account's windows whose period has begun.
     pub fn states(&self, now: Timestamp) -> Vec<WindowState> {
         let listed = self.windows[..self.listed].iter();

@@ -17,3 +17,6 @@ pub mod testing;
 
 pub(crate) use encode::LaneText;
 pub use store::{Redis, RedisSettings};
+
+#[cfg(test)]
+mod tests;

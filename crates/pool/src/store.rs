@@ -1,6 +1,6 @@
 //! Where the pool's state lives.
 
-mod memory;
+pub(crate) mod memory;
 
 use std::{future::Future, time::Duration};
 

@@ -44,6 +44,12 @@ impl Window {
         self.sum
     }
 
+    /// The buckets that count at `now`: their seconds since the Unix epoch, and their amounts.
+    pub fn buckets(&mut self, now: Timestamp) -> impl Iterator<Item = (u64, u64)> {
+        self.advance(now);
+        self.buckets.iter().map(|bucket| (bucket.second, bucket.amount))
+    }
+
     /// When the sum falls below `limit` if nothing is added; `None` when it never does (a limit of zero).
     pub fn room_at(&mut self, limit: u64, now: Timestamp) -> Option<Timestamp> {
         self.advance(now);

@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use snapshot::{
-    CallLimits, Calendar, CalendarUnit, CredentialName, Period, QuotaWindow, RestReason, RestScope, Strategy,
+    Calendar, CalendarUnit, CallLimits, CredentialName, Period, QuotaWindow, RestReason, RestScope, Strategy,
     Timestamp,
 };
 
@@ -11,7 +11,7 @@ use super::args::Args;
 use crate::{
     Lane, Member, Rest,
     rest::ladder,
-    score,
+    score::{self, LedBy},
 };
 
 /// A lane as the scripts know it.
@@ -35,7 +35,10 @@ impl LaneText {
         }
         Self {
             id: lane.id().to_string(),
-            definitions: members.iter().map(|member| member_text(member, strategy)).collect(),
+            definitions: members
+                .iter()
+                .map(|member| member_text(member, strategy))
+                .collect(),
             calendars,
         }
     }
@@ -47,11 +50,11 @@ impl LaneText {
 }
 
 /// What leads the scores of a lane: 0 nothing, 1 calls in flight, 2 use.
-pub(super) const fn follows(strategy: Strategy) -> u64 {
-    match strategy {
-        Strategy::RoundRobin | Strategy::Weighted | Strategy::FillFirst => 0,
-        Strategy::LeastBusy => 1,
-        Strategy::MostHeadroom => 2,
+pub(super) fn follows(strategy: Strategy) -> u64 {
+    match score::change(strategy, 1).led_by {
+        LedBy::Nothing => 0,
+        LedBy::CallsInFlight => 1,
+        LedBy::UsedQuota => 2,
     }
 }
 
@@ -61,7 +64,11 @@ pub(super) fn stride(strategy: Strategy) -> u64 {
 }
 
 fn member_text(member: &Member, strategy: Strategy) -> Arc<str> {
-    let weight = if strategy == Strategy::Weighted { member.weight } else { 1 };
+    let weight = if strategy == Strategy::Weighted {
+        member.weight
+    } else {
+        1
+    };
     definition(weight, &member.limits, &member.quota)
 }
 
@@ -160,7 +167,11 @@ const REASONS: [RestReason; 6] = [
 ];
 
 fn reason_code(reason: RestReason) -> u64 {
-    REASONS.iter().zip(1..).find(|(known, _)| **known == reason).map_or(0, |(_, code)| code)
+    REASONS
+        .iter()
+        .zip(1..)
+        .find(|(known, _)| **known == reason)
+        .map_or(0, |(_, code)| code)
 }
 
 /// The reason that the scripts call by this number.

@@ -1,16 +1,18 @@
 //! What a process has to say about a tag. The script `apply` reads these.
 
-use snapshot::{RestScope, SecretVersion};
+use snapshot::{RestScope, SecretVersion, Timestamp};
 
 use super::{
     args::Args,
     encode::{micros, rest_args},
 };
-use crate::{Outcome, Rest, Settled};
+use crate::{Outcome, Rest, Settled, store::memory::Used};
 
 /// One thing to say.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
+    /// When it was made; the epoch for one that says what is so now.
+    at: Timestamp,
     /// Its kind, the number of its fields, and these.
     args: Args,
     /// The lease that it ends.
@@ -147,14 +149,45 @@ impl Record {
     }
 
     /// What this process has used of an account, for a store that has lost it.
-    pub(super) fn restore(account: &str, requests: &str, tokens: &str, windows: &str, definition: &str) -> Self {
+    pub(super) fn restore(used: &Used, definition: &str) -> Self {
+        let buckets = |buckets: &[(u64, u64)]| {
+            let texts = buckets
+                .iter()
+                .map(|(second, amount)| format!("{second}:{amount}"));
+            texts.collect::<Vec<_>>().join(",")
+        };
+        let windows: String = used
+            .windows
+            .iter()
+            .map(|(name, tally)| {
+                format!(
+                    "{name},{},{},{};",
+                    tally.start.as_micros(),
+                    tally.requests,
+                    tally.tokens
+                )
+            })
+            .collect();
         let fields = Args::default()
-            .text(account)
-            .text(requests)
-            .text(tokens)
-            .text(windows)
+            .text(&used.account)
+            .text(&buckets(&used.requests))
+            .text(&buckets(&used.tokens))
+            .text(&windows)
             .text(definition);
         Self::new("Z", &fields)
+    }
+
+    /// Notes when it was made.
+    pub(super) fn made(&mut self, at: Timestamp) {
+        self.at = at;
+    }
+
+    /// How long ago it was made, in microseconds; one that says what is so now has no age.
+    pub(super) fn age(&self, now: Timestamp) -> u64 {
+        match self.at {
+            Timestamp::EPOCH => 0,
+            at => micros(now.since(at)),
+        }
     }
 
     /// What the script reads.
@@ -176,6 +209,7 @@ impl Record {
 
     fn new(kind: &str, fields: &Args) -> Self {
         Self {
+            at: Timestamp::EPOCH,
             args: Args::default().text(kind).number(fields.len() as u64).all(fields),
             ends: None,
             charges: false,

@@ -12,7 +12,10 @@ macro_rules! part {
 
 /// Lets a caller in.
 pub(super) static ADMIT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new("admit", &[part!("head"), part!("ring"), part!("usage"), part!("admit")])
+    Script::new(
+        "admit",
+        &[part!("head"), part!("ring"), part!("usage"), part!("admit")],
+    )
 });
 
 /// Picks a credential.
@@ -29,7 +32,8 @@ pub(super) static APPLY: LazyLock<Script> =
 pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| account_script("beat", &[part!("beat")]));
 
 /// Looks accounts up.
-pub(super) static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new("look", &[part!("head"), part!("look")]));
+pub(super) static LOOK: LazyLock<Script> =
+    LazyLock::new(|| Script::new("look", &[part!("head"), part!("look")]));
 
 /// All of them.
 pub(super) fn all() -> Vec<&'static Script> {

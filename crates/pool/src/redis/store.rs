@@ -35,20 +35,24 @@ pub struct Redis {
 }
 
 /// Settings of [`Redis`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RedisSettings {
+    /// What all keys begin with.
+    pub prefix: String,
+    /// A name for this life of this process that no other ever has.
+    pub owner: String,
     /// Whether the time of callers counts instead of the server's, for tests.
     pub callers_clock: bool,
 }
 
 impl Redis {
-    /// A store behind `link`. `owner` names this life of this process: no other may ever have the same name.
-    pub fn new(link: Link, owner: &str, settings: RedisSettings) -> Self {
+    /// A store behind `link`. Called inside a runtime.
+    pub fn new(link: Link, settings: RedisSettings) -> Self {
         let local = Arc::new(Memory::default());
-        let context = Arc::new(Context::new(link, owner.to_owned(), settings.callers_clock, local));
+        let context = Arc::new(Context::new(link, settings, local));
         Self {
             tags: Arc::new(Tags::new(Arc::clone(&context))),
-            objects: Objects::new(&context.link),
+            objects: Objects::new(&context),
             context,
         }
     }
@@ -107,7 +111,8 @@ impl Store for Redis {
     fn commit(&self, now: Timestamp, hold: &mut Hold) {
         self.context.at(now);
         self.local().commit(now, &mut hold.local);
-        hold.tag.say(Record::commit(hold.lease, &hold.account, &hold.model));
+        hold.tag
+            .say(Record::commit(hold.lease, &hold.account, &hold.model));
     }
 
     fn settle(&self, now: Timestamp, hold: Hold, settled: &Settled) -> (Blame, Option<Mark>) {
@@ -161,7 +166,11 @@ impl Store for Redis {
         self.local().report(now, provider, credential, model, rest);
         let tag = self.tags.get(Subject::Provider(provider.clone()));
         let definition = tag.definition(credential.name());
-        self.say(now, provider, Record::report(credential.name(), model, rest, &definition));
+        self.say(
+            now,
+            provider,
+            Record::report(credential.name(), model, rest, &definition),
+        );
     }
 
     fn clear_rest(&self, now: Timestamp, provider: &ProviderName, credential: &CredentialName) {
@@ -195,14 +204,14 @@ impl Store for Redis {
 
     fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName) {
         self.local().remember(now, object, credential);
-        self.objects.remember(object, credential);
+        self.objects.remember(now, object, credential);
     }
 
     async fn recall(&self, now: Timestamp, object: u128) -> Option<CredentialName> {
         if let Some(known) = self.local().recall(now, object).await {
             return Some(known);
         }
-        let found = self.objects.recall(object).await?;
+        let found = self.objects.recall(now, object).await?;
         self.local().remember(now, object, &found);
         Some(found)
     }

@@ -4,13 +4,16 @@
 //! store applies once and in order. It also knows which leases this process holds there, so that a store
 //! that has lost its state, or has given this process up for dead, learns of them again.
 
-mod beat;
 mod batch;
+mod beat;
 mod reconcile;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,8 +25,9 @@ use tokio::{
 
 use self::batch::Batch;
 use super::{
+    RedisSettings,
     args::Args,
-    encode::calendar_args,
+    encode::{calendar_args, micros},
     link::Link,
     record::Record,
 };
@@ -36,16 +40,19 @@ pub(super) use self::batch::Sending;
 pub(super) struct Context {
     /// The way to the store.
     pub(super) link: Link,
+    /// What all keys begin with.
+    pub(super) prefix: String,
     /// This process: no other ever has this name.
     pub(super) owner: String,
     /// Whether the store takes the time from its callers, for tests.
-    pub(super) callers_clock: bool,
+    callers_clock: bool,
     /// What this process knows by itself.
     pub(super) local: Arc<Memory>,
     /// The last lease's number.
     leases: AtomicU64,
-    /// The time of the last operation in microseconds.
-    latest: AtomicU64,
+    /// What the process's clock shows beyond `started`, in microseconds.
+    offset: AtomicU64,
+    started: Instant,
 }
 
 /// Whom a tag is about.
@@ -118,14 +125,16 @@ const QUEUE: usize = 100_000;
 const STRAYS: Duration = Duration::from_secs(60);
 
 impl Context {
-    pub(super) fn new(link: Link, owner: String, callers_clock: bool, local: Arc<Memory>) -> Self {
+    pub(super) fn new(link: Link, settings: RedisSettings, local: Arc<Memory>) -> Self {
         Self {
             link,
-            owner,
-            callers_clock,
+            prefix: settings.prefix,
+            owner: settings.owner,
+            callers_clock: settings.callers_clock,
             local,
             leases: AtomicU64::new(0),
-            latest: AtomicU64::new(0),
+            offset: AtomicU64::new(0),
+            started: Instant::now(),
         }
     }
 
@@ -136,12 +145,20 @@ impl Context {
 
     /// Notes the time of an operation.
     pub(super) fn at(&self, now: Timestamp) {
-        self.latest.fetch_max(now.as_micros(), Ordering::Relaxed);
+        let offset = now.as_micros().saturating_sub(self.elapsed());
+        self.offset.store(offset, Ordering::Relaxed);
     }
 
-    /// The time of the last operation.
+    /// The time at present; where the store takes it from its callers, that of the last operation.
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.latest.load(Ordering::Relaxed))
+        Timestamp::from_micros(self.offset.load(Ordering::Relaxed) + self.elapsed())
+    }
+
+    fn elapsed(&self) -> u64 {
+        if self.callers_clock {
+            return 0;
+        }
+        micros(self.started.elapsed())
     }
 
     /// The first argument of every script.
@@ -167,7 +184,7 @@ impl Tag {
     pub(super) fn new(context: Arc<Context>, subject: Subject) -> Self {
         let now = Instant::now();
         Self {
-            key: subject.key(context.link.prefix()),
+            key: subject.key(&context.prefix),
             context,
             subject,
             state: Mutex::new(State {
@@ -198,7 +215,8 @@ impl Tag {
     }
 
     /// Says something, in its turn.
-    pub(super) fn say(&self, record: Record) {
+    pub(super) fn say(&self, mut record: Record) {
+        record.made(self.context.now());
         self.state().push(record);
         self.wake.notify_one();
     }
@@ -210,7 +228,8 @@ impl Tag {
 
     /// A lease was taken without the store.
     pub(super) fn opened_away(&self, lease: u64, account: Arc<str>, hold: u64, definition: &str) {
-        let record = Record::adopt(lease, &account, hold, true, definition);
+        let mut record = Record::adopt(lease, &account, hold, true, definition);
+        record.made(self.context.now());
         let mut state = self.state();
         state.open.insert(lease, Open { account, hold });
         state.push(record);
@@ -225,7 +244,9 @@ impl Tag {
         }
         let mut state = self.state();
         if state.definitions.get(account) != Some(definition) {
-            state.definitions.insert(Arc::clone(account), Arc::clone(definition));
+            state
+                .definitions
+                .insert(Arc::clone(account), Arc::clone(definition));
         }
         for calendar in calendars {
             if !state.calendars.contains(calendar) {
@@ -236,7 +257,11 @@ impl Tag {
 
     /// What an account may use, as last heard.
     pub(super) fn definition(&self, account: &str) -> Arc<str> {
-        self.state().definitions.get(account).cloned().unwrap_or_else(|| "".into())
+        self.state()
+            .definitions
+            .get(account)
+            .cloned()
+            .unwrap_or_else(|| "".into())
     }
 
     /// Notes that somebody uses it.
@@ -247,7 +272,10 @@ impl Tag {
     /// Whether nothing is lost when it goes.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
-        state.used.elapsed() > IDLE && state.open.is_empty() && state.queue.is_empty() && state.batch.is_none()
+        state.used.elapsed() > IDLE
+            && state.open.is_empty()
+            && state.queue.is_empty()
+            && state.batch.is_none()
     }
 
     /// The state of the store that this process is registered with; registers where that is not known.

@@ -16,15 +16,12 @@ use std::{
 
 use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion, Timestamp};
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "for the store that replicas share")
-)]
-pub(crate) use self::{account::Probes, choose::Taken, mirror::ToldRest};
-use self::{
-    choose::{Hold, Seat},
+use self::state::State;
+pub(crate) use self::{
+    account::Probes,
+    choose::{Hold, Seat, Taken},
+    mirror::{ToldRest, Used},
     settle::Mark,
-    state::State,
 };
 use crate::{
     Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, Pick, Picked, Reserves, Rest,

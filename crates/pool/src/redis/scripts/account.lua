@@ -21,12 +21,9 @@ local function lead_of(lane, account, definition)
   if lane.follows == 1 then return account.busy end
   local lead, fades = 0, nil
   local function count(used, most, till)
-    if most and most > 0 and used > 0 then
-      lead = max(lead, min(floor(used * 1000000 / most), 1000000))
-      fades = min(fades or till, till)
-    elseif most == 0 then
-      lead, fades = 1000000, min(fades or till, till)
-    end
+    if not most then return end
+    local part = used >= most and 1000000 or floor(used * 1000000 / most)
+    if part > 0 then lead, fades = max(lead, part), min(fades or till, till) end
   end
   for _, window in ipairs(definition and definition.windows or {}) do
     if window.from then

@@ -1,5 +1,6 @@
 -- Applies a batch of what a process has to say about a tag, once and in order: the twin of memory/settle.rs.
--- ARGV: clock, epoch, owner, number of the batch, calendars, then the records: kind, number of fields, fields.
+-- ARGV: clock, epoch, owner, number of the batch, calendars, then the records: age, kind,
+-- number of fields, fields. A record counts as of the moment at which it was made.
 -- Answers {'ok'} or {'unknown'}.
 local SUCCEEDED, CALLER, CREDENTIAL, UPSTREAM, CANCELLED = 0, 1, 2, 3, 4
 local REFUSAL_WINDOW, UNDO_TTL = 60000000, 120000
@@ -418,12 +419,14 @@ end
 local kinds = {S = settle, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
   L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
-local at = read_calendars(5)
+local at, present = read_calendars(5), now
 while at <= #ARGV do
-  local count = tonumber(ARGV[at + 1])
-  kinds[ARGV[at]](unpack(ARGV, at + 2, at + 1 + count))
-  at = at + 2 + count
+  local count = tonumber(ARGV[at + 2])
+  now = present - tonumber(ARGV[at])
+  kinds[ARGV[at + 1]](unpack(ARGV, at + 3, at + 2 + count))
+  at = at + 3 + count
 end
+now = present
 call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now))
 if rests_changed then
   write_tag('c', write_circuit(), 'rv', digits(sequence))

@@ -165,7 +165,7 @@ local function short(lane)
         break
       end
     end
-    local kind, till
+    local _, kind, till
     local checked = true
     if window then
       _, kind, till = usable(lane, window.name)

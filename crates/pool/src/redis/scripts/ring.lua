@@ -34,6 +34,11 @@ end
 local function ring_add(key, amount)
   if amount <= 0 then return end
   local second = floor(now / 1000000)
+  local head = tonumber(call('HGET', key, 'h'))
+  if head and second < head then
+    if head - second > SPAN then return end
+    call('HSET', key, 'h', second)
+  end
   if call('HSETNX', key, 'h', second) == 1 or call('HINCRBY', key, second % 64, 0) == 0 then
     call('PEXPIRE', key, 130000)
   end

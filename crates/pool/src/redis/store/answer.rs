@@ -7,7 +7,7 @@ use snapshot::{RestReason, Timestamp};
 use crate::{
     Denied, Limit, NoneUsable, Shortage,
     redis::{encode::reason, reply::Reply},
-    store::memory::Probes,
+    store::memory::{Probes, Taken},
 };
 
 /// What came of a pick.
@@ -31,7 +31,7 @@ pub(super) struct Found {
     /// The sequence number of the pick.
     pub(super) sequence: u64,
     /// What it finds out.
-    pub(super) probes: Probes,
+    pub(super) taken: Taken,
     /// The position of its lane.
     pub(super) lane: usize,
 }
@@ -42,6 +42,13 @@ pub(super) const EMPTY: Shortage = Shortage {
     releasable: false,
 };
 
+impl Found {
+    /// Whether the call finds something out.
+    pub(super) fn is_probe(&self) -> bool {
+        self.taken.probes != Probes::default() || self.taken.probes_endpoint
+    }
+}
+
 /// Reads the answer to a pick. Times in it are the store's; those returned go by the clock that says `now`.
 pub(super) fn picked(reply: &Reply, now: Timestamp) -> PickAnswer {
     match reply.text(0) {
@@ -50,10 +57,12 @@ pub(super) fn picked(reply: &Reply, now: Timestamp) -> PickAnswer {
             PickAnswer::Picked(Found {
                 account: reply.text(1).to_owned(),
                 sequence: reply.number(2),
-                probes: Probes {
-                    whole: flags & 1 != 0,
-                    model: flags & 2 != 0,
-                    endpoint: flags & 4 != 0,
+                taken: Taken {
+                    probes: Probes {
+                        whole: flags & 1 != 0,
+                        model: flags & 2 != 0,
+                    },
+                    probes_endpoint: flags & 4 != 0,
                 },
                 lane: position(reply.number(4)),
             })

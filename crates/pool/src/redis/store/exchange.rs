@@ -59,13 +59,13 @@ impl Redis {
             return Ok((seat, self.pick_shared(now, pick, reserves, patience).await));
         };
         if !self.context.link.is_up() {
-            return self.enter_away(now, admit, pick, reserves, patience);
+            return self.enter_away(now, admit, pick, reserves, patience).await;
         }
         let cluster = self.context.link.is_cluster();
         let provider = self.tags.get(Subject::Provider(pick.provider.name.clone()));
         // Both tags must be known before their answers can be asked for in one write.
         let (Ok(of_client), Ok(of_provider)) = (entry.tag.epoch().await, provider.epoch().await) else {
-            return self.enter_away(now, admit, pick, reserves, patience);
+            return self.enter_away(now, admit, pick, reserves, patience).await;
         };
         let seat_lease = self.context.next_lease();
         let mut seat_asked = Asked::new(&entry.tag, seat_lease, "");
@@ -73,7 +73,15 @@ impl Redis {
         let seats = (!cluster).then(|| format!("{}:o:{}", entry.tag.key(), self.context.owner));
         let admission = self.admission_call(now, &entry, &of_client, seat_lease, reserves);
         let seat = seats.as_deref().map(|key| (key, seat_lease));
-        let Some(wanted) = self.pick_call(now, pick, &of_provider, pick_asked.lease, reserves, patience, seat) else {
+        let Some(wanted) = self.pick_call(
+            now,
+            pick,
+            &of_provider,
+            pick_asked.lease,
+            reserves,
+            patience,
+            seat,
+        ) else {
             pick_asked.known = true;
             drop(pick_asked);
             seat_asked.known = true;
@@ -104,11 +112,20 @@ impl Redis {
                 seat_asked.known = away.has_not_run();
                 pick_asked.known = picked.is_err_and(|away| away.has_not_run());
                 drop((seat_asked, pick_asked));
-                return self.enter_away(now, admit, pick, reserves, patience);
+                return self.enter_away(now, admit, pick, reserves, patience).await;
             }
         };
         let result = self
-            .conclude(now, pick, reserves, patience, &provider, &of_provider, &mut pick_asked, picked)
+            .conclude(
+                now,
+                pick,
+                reserves,
+                patience,
+                &provider,
+                &of_provider,
+                &mut pick_asked,
+                picked,
+            )
             .await;
         Ok((seat, result))
     }
@@ -145,7 +162,7 @@ impl Redis {
                 _ => entry.tag.lost(&epoch),
             }
         }
-        self.admit_away(now, admit, reserves)
+        self.admit_away(now, admit, reserves).await
     }
 
     pub(super) async fn pick_shared(
@@ -157,10 +174,10 @@ impl Redis {
     ) -> Result<Picked<Hold>, Shortage> {
         let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
         if !self.context.link.is_up() {
-            return self.pick_away(now, pick, reserves, patience);
+            return self.pick_away(now, pick, reserves, patience).await;
         }
         let Ok(epoch) = tag.epoch().await else {
-            return self.pick_away(now, pick, reserves, patience);
+            return self.pick_away(now, pick, reserves, patience).await;
         };
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
         let Some(call) = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None) else {
@@ -198,7 +215,9 @@ impl Redis {
             let mut filling = Vec::new();
             match answer {
                 PickAnswer::Picked(found) => {
-                    let Some(picked) = self.take(now, pick, reserves, tag, asked.lease, &found) else { break };
+                    let Some(picked) = self.take(now, pick, reserves, tag, asked.lease, &found) else {
+                        break;
+                    };
                     asked.known = true;
                     return Ok(picked);
                 }
@@ -225,9 +244,12 @@ impl Redis {
             };
             filling.push(call);
             let mut replies = self.context.link.run_all(&filling, Urgency::Background).await;
-            reply = replies.pop().unwrap_or_else(|| Err(away_now())).and_then(Reply::new);
+            reply = replies
+                .pop()
+                .unwrap_or_else(|| Err(away_now()))
+                .and_then(Reply::new);
         }
-        self.pick_away(now, pick, reserves, patience)
+        self.pick_away(now, pick, reserves, patience).await
     }
 
     async fn ask_one(&self, tag: &Arc<Tag>, call: Invocation) -> [Result<Reply, Away>; 1] {
@@ -236,7 +258,11 @@ impl Redis {
 
     /// One write: what there is to say to the tags, then the calls. In a cluster the order would not hold, and
     /// what there is to say goes its own way.
-    async fn exchange<const N: usize>(&self, tags: &[&Arc<Tag>; N], calls: [Invocation; N]) -> [Result<Reply, Away>; N] {
+    pub(super) async fn exchange<const N: usize>(
+        &self,
+        tags: &[&Arc<Tag>; N],
+        calls: [Invocation; N],
+    ) -> [Result<Reply, Away>; N] {
         let link = &self.context.link;
         let sendings: Vec<Sending<'_>> = if link.is_cluster() {
             Vec::new()
@@ -250,7 +276,11 @@ impl Redis {
             }
             all
         } else {
-            let all: Vec<Invocation> = sendings.iter().map(|sending| sending.call().clone()).chain(calls).collect();
+            let all: Vec<Invocation> = sendings
+                .iter()
+                .map(|sending| sending.call().clone())
+                .chain(calls)
+                .collect();
             link.run_all(&all, Urgency::Awaited).await
         }
         .into_iter();
@@ -260,7 +290,7 @@ impl Redis {
         }
         std::array::from_fn(|_| {
             let reply: Result<Value, Away> = replies.next().unwrap_or_else(|| Err(away_now()));
-            reply.and_then(Reply::new)
+            reply.and_then(Reply::new).inspect_err(complain)
         })
     }
 
@@ -315,7 +345,10 @@ impl Redis {
         let pinned = match pick.pinned {
             Some(pinned) => {
                 let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
-                Some((pinned.name(), lane.filter(|_| !pick.tried.contains(pinned))? as u64 + 1))
+                Some((
+                    pinned.name(),
+                    lane.filter(|_| !pick.tried.contains(pinned))? as u64 + 1,
+                ))
             }
             None => None,
         };
@@ -413,11 +446,11 @@ impl Redis {
         tag.define(&account, &definition, &lane.text().calendars);
         let local = self
             .local()
-            .adopt(now, pick, lane, &member.credential, reserves.attempt, found.probes);
+            .adopt(now, pick, lane, &member.credential, reserves.attempt, found.taken)?;
         let (open_for, failures) = breaker(pick);
         Some(Picked {
             credential: member.credential.clone(),
-            probe: found.probes.any(),
+            probe: found.is_probe(),
             hold: Hold {
                 local,
                 tag: Arc::clone(tag),
@@ -432,7 +465,14 @@ impl Redis {
         })
     }
 
-    fn seat_shared(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves, entry: &Entry, lease: u64) -> Seat {
+    fn seat_shared(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+        reserves: Reserves,
+        entry: &Entry,
+        lease: u64,
+    ) -> Seat {
         entry.tag.opened(lease, "".into(), reserves.call);
         Seat {
             local: self.local().adopt_seat(now, admit, reserves.call),
@@ -452,7 +492,12 @@ impl Redis {
     }
 
     /// Lets a caller in by what this process knows.
-    fn admit_away(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Result<Seat, Denied> {
+    async fn admit_away(
+        &self,
+        now: Timestamp,
+        admit: &Admit<'_>,
+        reserves: Reserves,
+    ) -> Result<Seat, Denied> {
         let Some(entry) = self.entry(admit) else {
             return Ok(self.seat_without_limits(now, admit, reserves));
         };
@@ -462,9 +507,11 @@ impl Redis {
                 retry_after: Duration::from_secs(1),
             });
         }
-        let local = self.local().admit_share(now, admit, reserves)?;
+        let local = self.local().admit(now, admit, reserves).await?;
         let lease = self.context.next_lease();
-        entry.tag.opened_away(lease, "".into(), reserves.call, &entry.definition);
+        entry
+            .tag
+            .opened_away(lease, "".into(), reserves.call, &entry.definition);
         Ok(Seat {
             local,
             shared: Some(SharedSeat {
@@ -476,19 +523,24 @@ impl Redis {
     }
 
     /// Picks by what this process knows.
-    fn pick_away(
+    async fn pick_away(
         &self,
         now: Timestamp,
         pick: &Pick<'_>,
         reserves: Reserves,
         patience: Duration,
     ) -> Result<Picked<Hold>, Shortage> {
-        let picked = self.local().pick_share(now, pick, reserves, patience)?;
+        let picked = self.local().pick(now, pick, reserves, patience).await?;
         let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
         let definition: Arc<str> = pick
             .lanes
             .iter()
-            .find_map(|lane| lane.text().definitions.get(lane.position(&picked.credential)?).cloned())
+            .find_map(|lane| {
+                lane.text()
+                    .definitions
+                    .get(lane.position(&picked.credential)?)
+                    .cloned()
+            })
             .unwrap_or_else(|| "".into());
         let account: Arc<str> = picked.credential.name().into();
         let lease = self.context.next_lease();
@@ -511,7 +563,7 @@ impl Redis {
         })
     }
 
-    fn enter_away(
+    async fn enter_away(
         &self,
         now: Timestamp,
         admit: &Admit<'_>,
@@ -519,8 +571,8 @@ impl Redis {
         reserves: Reserves,
         patience: Duration,
     ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
-        let seat = self.admit_away(now, admit, reserves)?;
-        Ok((seat, self.pick_away(now, pick, reserves, patience)))
+        let seat = self.admit_away(now, admit, reserves).await?;
+        Ok((seat, self.pick_away(now, pick, reserves, patience).await))
     }
 }
 
@@ -550,6 +602,13 @@ fn tried<'a>(lane: &'a Lane, pick: &'a Pick<'_>) -> Vec<&'a str> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// A script that fails is a bug, or the work of somebody else on the same keys.
+fn complain(away: &Away) {
+    if let Away::Refused { code, detail } = away {
+        tracing::error!(code, detail, "a script of the store failed");
+    }
 }
 
 fn away_now() -> Away {

@@ -7,14 +7,8 @@ use snapshot::{ClientName, CredentialName, Period, ProviderName, QuotaWindow, Ti
 
 use super::Redis;
 use crate::{
-    ClientState, CredentialState, Member, Resting, WindowState,
-    redis::{
-        encode::read_scope,
-        link::{Away, Urgency},
-        reply::{Reply, text},
-        scripts::LOOK,
-        tag::Subject,
-    },
+    ClientState, CredentialState, Member, Resting, Store as _, WindowState,
+    redis::{encode::read_scope, link::Away, reply::text, scripts::LOOK, tag::Subject},
 };
 
 /// The fields of an account.
@@ -37,10 +31,17 @@ impl Redis {
             for member in members {
                 call = call.arg(member.credential.name());
             }
-            let reply = Reply::new(self.context.link.run(&call, Urgency::Background).await?)?;
+            let [reply] = self.exchange(&[&tag], [call]).await;
+            let reply = reply?;
             let theirs = Timestamp::from_micros(reply.number(0));
             for (member, fields) in members.iter().zip(reply.lists(1)) {
-                states.push(credential(&member.credential, &member.quota, &Fields::new(fields), now, theirs));
+                states.push(credential(
+                    &member.credential,
+                    &member.quota,
+                    &Fields::new(fields),
+                    now,
+                    theirs,
+                ));
             }
         }
         Ok(states)
@@ -51,25 +52,22 @@ impl Redis {
         now: Timestamp,
         clients: &[(&ClientName, &[QuotaWindow])],
     ) -> Result<Vec<ClientState>, Away> {
-        let mut calls = Vec::with_capacity(clients.len());
-        for (client, _) in clients {
-            let tag = self.tags.get(Subject::Client((*client).clone()));
-            calls.push(LOOK.on(&[tag.key()]).arg(self.context.clock()).arg(""));
-        }
+        // Callers without limits have no place in the store: only their calls of this process are known.
+        let local = self.local().look_up_clients(now, clients).await;
         let mut states = Vec::with_capacity(clients.len());
-        for (calls, clients) in calls.chunks(TOGETHER).zip(clients.chunks(TOGETHER)) {
-            let replies = self.context.link.run_all(calls, Urgency::Background).await;
-            for ((client, budgets), reply) in clients.iter().zip(replies) {
-                let reply = Reply::new(reply?)?;
-                let theirs = Timestamp::from_micros(reply.number(0));
-                let fields = Fields::new(reply.lists(1).next().unwrap_or_default());
-                states.push(ClientState {
-                    name: (*client).clone(),
-                    in_flight: u32::try_from(fields.number("n")).unwrap_or(u32::MAX),
-                    reserved_tokens: fields.number("v"),
-                    budgets: windows(budgets, &fields, now, theirs),
-                });
-            }
+        for ((client, budgets), local) in clients.iter().zip(local) {
+            let tag = self.tags.get(Subject::Client((*client).clone()));
+            let call = LOOK.on(&[tag.key()]).arg(self.context.clock()).arg("");
+            let [reply] = self.exchange(&[&tag], [call]).await;
+            let reply = reply?;
+            let theirs = Timestamp::from_micros(reply.number(0));
+            let fields = Fields::new(reply.lists(1).next().unwrap_or_default());
+            states.push(ClientState {
+                name: (*client).clone(),
+                in_flight: fields.in_flight().max(local.in_flight),
+                reserved_tokens: fields.number("v").max(local.reserved_tokens),
+                budgets: windows(budgets, &fields, now, theirs),
+            });
         }
         Ok(states)
     }
@@ -78,7 +76,15 @@ impl Redis {
 impl<'a> Fields<'a> {
     fn new(list: &'a [Value]) -> Self {
         let pairs = list.chunks_exact(2);
-        Self(pairs.filter_map(|pair| Some((text(pair.first()?), text(pair.get(1)?)))).collect())
+        Self(
+            pairs
+                .filter_map(|pair| Some((text(pair.first()?), text(pair.get(1)?))))
+                .collect(),
+        )
+    }
+
+    fn in_flight(&self) -> u32 {
+        u32::try_from(self.number("n")).unwrap_or(u32::MAX)
     }
 
     fn number(&self, field: &str) -> u64 {
@@ -112,7 +118,7 @@ fn credential(
     rests.sort_by(|a, b| a.model.cmp(&b.model));
     CredentialState {
         name: name.clone(),
-        in_flight: u32::try_from(fields.number("n")).unwrap_or(u32::MAX),
+        in_flight: fields.in_flight(),
         reserved_tokens: fields.number("v"),
         rests,
         windows: windows(quota, fields, now, theirs),
@@ -120,12 +126,28 @@ fn credential(
 }
 
 /// The present periods of windows. One that has not begun is left out.
-fn windows(windows: &[QuotaWindow], fields: &Fields<'_>, now: Timestamp, theirs: Timestamp) -> Vec<WindowState> {
+fn windows(
+    windows: &[QuotaWindow],
+    fields: &Fields<'_>,
+    now: Timestamp,
+    theirs: Timestamp,
+) -> Vec<WindowState> {
     let state = |window: &QuotaWindow| {
         let field = format!("q:{}", window.name);
-        let mut parts = fields.0.get(&*field).unwrap_or(&"").split('|').map(str::parse::<u64>);
+        let mut parts = fields
+            .0
+            .get(&*field)
+            .unwrap_or(&"")
+            .split('|')
+            .map(str::parse::<u64>);
         let mut next = || parts.next().and_then(Result::ok);
-        let known = next().map(|start| (Timestamp::from_micros(start), next().unwrap_or(0), next().unwrap_or(0)));
+        let known = next().map(|start| {
+            (
+                Timestamp::from_micros(start),
+                next().unwrap_or(0),
+                next().unwrap_or(0),
+            )
+        });
         let (ends, used) = match &window.period {
             Period::Rolling(length) => {
                 let (start, requests, tokens) = known.filter(|(start, ..)| *start + *length > theirs)?;
@@ -134,7 +156,10 @@ fn windows(windows: &[QuotaWindow], fields: &Fields<'_>, now: Timestamp, theirs:
             Period::Calendar(calendar) => {
                 let bounds = calendar.bounds(theirs);
                 let used = known.filter(|(start, ..)| *start == bounds.start);
-                (bounds.end, used.map_or((0, 0), |(_, requests, tokens)| (requests, tokens)))
+                (
+                    bounds.end,
+                    used.map_or((0, 0), |(_, requests, tokens)| (requests, tokens)),
+                )
             }
         };
         Some(WindowState {
@@ -152,6 +177,9 @@ fn shifted(time: Timestamp, now: Timestamp, theirs: Timestamp) -> Timestamp {
     if time >= theirs {
         now + time.since(theirs)
     } else {
-        Timestamp::from_micros(now.as_micros().saturating_sub(theirs.since(time).as_micros().try_into().unwrap_or(u64::MAX)))
+        Timestamp::from_micros(
+            now.as_micros()
+                .saturating_sub(theirs.since(time).as_micros().try_into().unwrap_or(u64::MAX)),
+        )
     }
 }

@@ -51,7 +51,12 @@ impl Tags {
 
     /// The tag of a subject.
     pub(super) fn get(&self, subject: Subject) -> Arc<Tag> {
-        if let Some(voice) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&subject) {
+        if let Some(voice) = self
+            .known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&subject)
+        {
             // While this lock is held it is not let go, and then it is not idle.
             voice.tag.touch();
             return Arc::clone(&voice.tag);

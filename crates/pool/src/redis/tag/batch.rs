@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::{Tag, STRAYS};
+use super::{STRAYS, Tag};
 use crate::redis::{
     link::{Away, Invocation, Urgency},
     record::Record,
@@ -59,6 +59,7 @@ impl Tag {
                 sending: false,
             });
         }
+        let now = self.context.now();
         let calendars = self.calendar_args(&state);
         let batch = state.batch.as_mut()?;
         batch.sending = true;
@@ -70,7 +71,7 @@ impl Tag {
             .arg(batch.number)
             .arg(calendars);
         for record in &batch.records {
-            call = call.arg(record.args());
+            call = call.arg(record.age(now)).arg(record.args());
         }
         Some(Sending {
             tag: self,

@@ -3,32 +3,21 @@
 use std::collections::HashSet;
 
 use redis::Value;
-use snapshot::{CredentialName, RestReason, Timestamp};
+use snapshot::Timestamp;
 use tokio::time::Instant;
 
 use super::{Subject, Tag};
-use crate::redis::{
-    encode::{credential, read_scope},
-    link::{Away, Urgency},
-    record::Record,
-    reply::{Reply, text},
-    scripts::BEAT,
+use crate::{
+    redis::{
+        encode::{credential, read_scope},
+        link::{Away, Urgency},
+        record::Record,
+        reply::{Reply, text},
+        scripts::BEAT,
+    },
+    rest::Told,
+    store::memory::ToldRest,
 };
-
-/// A rest that the store told of.
-#[derive(Clone, Debug)]
-pub(crate) struct ToldRest {
-    /// Of which credential.
-    pub(crate) credential: CredentialName,
-    /// For which upstream model; `None` for all.
-    pub(crate) model: Option<String>,
-    /// Why.
-    pub(crate) reason: RestReason,
-    /// Until when, by the clock of this process.
-    pub(crate) until: Timestamp,
-    /// Whether the end was guessed.
-    pub(crate) guessed: bool,
-}
 
 impl Tag {
     /// Says that this process lives. Returns the state of the store that it is registered with.
@@ -45,7 +34,9 @@ impl Tag {
         let reply = Reply::new(context.link.run(&call, urgency).await?)?;
         let epoch = reply.text(0).to_owned();
         let version = reply.text(7).to_owned();
-        context.local.share(reply.number(3));
+        let now = context.now();
+        let alive = u32::try_from(reply.number(3)).unwrap_or(1).max(1);
+        context.local.set_sharers(now, alive);
         let mut state = self.state();
         state.beaten = (reply.number(6) == 0).then(Instant::now);
         let lost = state.epoch.as_deref() != Some(&*epoch);
@@ -60,7 +51,6 @@ impl Tag {
         drop(state);
         self.wake.notify_one();
         if news && let Subject::Provider(provider) = &self.subject {
-            let now = context.now();
             let theirs = Timestamp::from_micros(reply.number(5));
             let told: Vec<ToldRest> = reply
                 .lists(8)
@@ -98,15 +88,15 @@ impl Tag {
             state.queue.push_front(record);
         }
         if emptied {
-            for used in self.context.local.used(&self.subject) {
-                let definition = state.definitions.get(&*used.account).cloned().unwrap_or_else(|| "".into());
-                state.queue.push_front(Record::restore(
-                    &used.account,
-                    &used.requests,
-                    &used.tokens,
-                    &used.windows,
-                    &definition,
-                ));
+            let now = self.context.now();
+            let used = match &self.subject {
+                Subject::Provider(provider) => self.context.local.used_of(now, provider),
+                Subject::Client(client) => self.context.local.used_by(now, client).into_iter().collect(),
+            };
+            for used in &used {
+                if let Some(definition) = state.definitions.get(&used.account).cloned() {
+                    state.queue.push_front(Record::restore(used, &definition));
+                }
             }
         }
     }
@@ -130,10 +120,12 @@ fn told_rests(namespace: &str, list: &[Value], now: Timestamp, theirs: Timestamp
             let (reason, until, guessed) = read_scope(scope)?;
             Some(ToldRest {
                 credential: credential.clone(),
-                model: field.strip_prefix("m:").map(str::to_owned),
-                reason,
-                until: now + until.since(theirs),
-                guessed,
+                model: field.strip_prefix("m:").map(Into::into),
+                rest: Told {
+                    reason,
+                    until: now + until.since(theirs),
+                    guessed,
+                },
             })
         })
         .collect()

@@ -33,11 +33,18 @@ impl Tag {
         };
         let mut command = redis::cmd("HKEYS");
         command.arg(format!("{}:o:{}", self.key(), self.context.owner));
-        let theirs = self.context.link.command("hkeys", &command, Urgency::Background).await?;
+        let theirs = self
+            .context
+            .link
+            .command("hkeys", &command, Urgency::Background)
+            .await?;
         let redis::Value::Array(theirs) = theirs else {
             return Ok(());
         };
-        let theirs: HashSet<u64> = theirs.iter().filter_map(|lease| text(lease).parse().ok()).collect();
+        let theirs: HashSet<u64> = theirs
+            .iter()
+            .filter_map(|lease| text(lease).parse().ok())
+            .collect();
         let ours = self.known_leases();
         let mut state = self.state();
         for lease in theirs.difference(&ours).filter(|lease| **lease <= horizon) {

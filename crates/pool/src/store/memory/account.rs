@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use snapshot::{CallLimits, ProviderName, QuotaWindow, RestReason, SecretVersion, Timestamp};
 
+use super::mirror::Used;
 use crate::{
     Headroom, Limit, Rest,
     quota::{self, Closed, Quota, share},
@@ -172,6 +173,17 @@ impl Usage {
     pub(super) fn give_back(&mut self, reserved: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.reserved = self.reserved.saturating_sub(reserved);
+    }
+
+    /// What was used, for a shared store that has lost it.
+    pub(super) fn used(&mut self, account: &str, now: Timestamp) -> Used {
+        let tallies = self.quota.tallies(now);
+        Used {
+            account: account.into(),
+            windows: tallies.map(|(name, tally)| (name.into(), tally)).collect(),
+            requests: self.requests.buckets(now).collect(),
+            tokens: self.tokens.buckets(now).collect(),
+        }
     }
 
     /// Counts what a call has used; per minute only where that is limited.

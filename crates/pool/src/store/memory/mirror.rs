@@ -3,14 +3,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use snapshot::{CredentialName, ProviderName, Timestamp};
+use snapshot::{ClientName, CredentialName, ProviderName, Timestamp};
 
 use super::{
     Memory,
     choose::{Hold, Seat, Taken},
     state::State,
 };
-use crate::{Admit, Lane, Pick, rest::Told};
+use crate::{Admit, Lane, Pick, quota::Tally, rest::Told};
 
 /// A rest of one credential, as the shared store tells it or is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,19 @@ pub(crate) struct ToldRest {
     pub(crate) rest: Told,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for the store that replicas share"))]
+/// What this process has used of one account's limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// A credential's name in its namespace; empty for a caller.
+    pub(crate) account: Arc<str>,
+    /// Requests by second since the Unix epoch, of the last minute.
+    pub(crate) requests: Vec<(u64, u64)>,
+    /// Tokens, likewise.
+    pub(crate) tokens: Vec<(u64, u64)>,
+    /// Windows whose period has begun.
+    pub(crate) windows: Vec<(Arc<str>, Tally)>,
+}
+
 impl Memory {
     /// Divides all limits among so many processes from now on, because they cannot agree on what is used.
     pub(crate) fn set_sharers(&self, now: Timestamp, sharers: u32) {
@@ -49,21 +61,32 @@ impl Memory {
         self.state().adopt_seat(now, admit, reserve)
     }
 
+    /// What this process has used of a Provider's credentials.
+    pub(crate) fn used_of(&self, now: Timestamp, provider: &ProviderName) -> Vec<Used> {
+        let mut state = self.state();
+        let mut used = Vec::new();
+        for number in state.credentials.numbers() {
+            let name: Arc<str> = state.credentials.key(number).name().into();
+            let account = &mut state.credentials[number];
+            if account.provider.as_ref() == Some(provider) {
+                used.push(account.usage.used(&name, now));
+            }
+        }
+        used
+    }
+
+    /// What this process has let a caller use.
+    pub(crate) fn used_by(&self, now: Timestamp, client: &ClientName) -> Option<Used> {
+        let mut state = self.state();
+        let number = state.clients.number(client)?;
+        Some(state.clients[number].usage.used("", now))
+    }
+
     /// The rests of a Provider's credentials that this process knows of.
+    #[cfg(test)]
     pub(crate) fn rests(&self, now: Timestamp, provider: &ProviderName) -> Vec<ToldRest> {
-        self.state().rests(now, provider)
-    }
-
-    /// Follows what the shared store says of the rests of a Provider's credentials. Those that it told of
-    /// before and does not any more are over; those that only this process has met stay.
-    pub(crate) fn set_rests(&self, now: Timestamp, provider: &ProviderName, rests: &[ToldRest]) {
-        self.state().set_rests(now, provider, rests);
-    }
-}
-
-impl State {
-    fn rests(&self, now: Timestamp, provider: &ProviderName) -> Vec<ToldRest> {
-        let accounts = self.credentials.iter();
+        let state = self.state();
+        let accounts = state.credentials.iter();
         accounts
             .filter(|(_, account)| account.provider.as_ref() == Some(provider))
             .flat_map(|(name, account)| {
@@ -76,6 +99,14 @@ impl State {
             .collect()
     }
 
+    /// Follows what the shared store says of the rests of a Provider's credentials. Those that it told of
+    /// before and does not any more are over; those that only this process has met stay.
+    pub(crate) fn set_rests(&self, now: Timestamp, provider: &ProviderName, rests: &[ToldRest]) {
+        self.state().set_rests(now, provider, rests);
+    }
+}
+
+impl State {
     fn set_rests(&mut self, now: Timestamp, provider: &ProviderName, rests: &[ToldRest]) {
         let sequence = self.next_sequence();
         for rest in rests {

@@ -15,6 +15,7 @@ mod mirror;
 #[tokio::test(start_paused = true)]
 async fn the_memory_store_conforms() {
     conformance::suite(Memory::default).await;
+    conformance::waiting_suite(Memory::default).await;
 }
 
 fn thousand() -> Vec<crate::Member> {
