@@ -78,9 +78,9 @@ pub enum AddressError {
     /// A Sentinel address without the name of the master.
     #[error("expected the master's name after the Sentinels, as in redis-sentinel://host/name")]
     NoName,
-    /// The path has more parts than the kind of address knows.
-    #[error("expected nothing after {0}")]
-    Path(&'static str),
+    /// A cluster address with a path.
+    #[error("expected nothing after the hosts of a cluster, which has one database")]
+    ClusterPath,
     /// An option that does not exist.
     #[error("expected the option ca-file, found {0:?}")]
     Option(String),
@@ -203,11 +203,10 @@ fn place(kind: Kind, hosts: &str, path: &str) -> Result<Place, AddressError> {
                 database: self::database(database)?,
             })
         }
-        // A cluster has one database.
         Kind::Cluster if path.is_empty() => Ok(Place::Cluster {
             hosts: self::hosts(hosts, 6379)?,
         }),
-        Kind::Cluster => Err(AddressError::Path("the hosts of a cluster")),
+        Kind::Cluster => Err(AddressError::ClusterPath),
     }
 }
 
@@ -297,3 +296,6 @@ fn decoded(text: &str) -> Result<String, AddressError> {
         .map(std::borrow::Cow::into_owned)
         .map_err(|_| AddressError::Encoding)
 }
+
+#[cfg(test)]
+mod tests;
