@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt;
 use redis::Value;
+use tokio::task::JoinSet;
 
 use super::{Report, add, added, down, open, settings, up};
 use crate::redis::{
@@ -57,14 +58,18 @@ async fn a_frozen_server_costs_the_first_calls_their_deadline_and_the_rest_nothi
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn many_calls_at_once_open_it_together() {
     let server = Server::start(&[]).await;
     let (link, seen) = open(settings(&server.url()));
     up(&link).await;
     server.cli(&["CLIENT", "PAUSE", "3000"]);
-    let calls = (0..200).map(|_| added(&link, "n"));
-    for result in futures_util::future::join_all(calls).await {
+    let mut calls = JoinSet::new();
+    for _ in 0..200 {
+        let link = link.clone();
+        calls.spawn(async move { added(&link, "n").await });
+    }
+    for result in calls.join_all().await {
         assert_eq!(result, Err(Away::Unknown(Why::Slow)), "all were on their way");
     }
     down(&link, Why::Slow).await;

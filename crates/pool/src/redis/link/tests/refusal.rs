@@ -164,6 +164,15 @@ async fn a_user_needs_scripts_its_keys_and_nothing_else() {
     up(&link).await;
     assert_eq!(added(&link, "n").await, Ok(Value::Int(1)), "it is let in");
 
+    let refused = added(&link, "other").await;
+    let Err(Away::Refused { code, .. }) = refused else {
+        panic!("expected a refusal, found {refused:?}");
+    };
+    assert_eq!(code, "NOPERM", "a key that is not its own");
+    assert!(link.is_up(), "others are");
+    server.cli(&["ACL", "SETUSER", "gateway", "-evalsha", "-eval"]);
+    down(&link, Why::Forbidden).await;
+
     let user = ["ACL", "SETUSER", "reader", "on", ">secret", "~*", "+get"];
     assert_eq!(server.cli(&user), "OK", "another user");
     let (link, _) = open(settings(&address("reader")));

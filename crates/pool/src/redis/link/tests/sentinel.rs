@@ -15,7 +15,7 @@ async fn another(link: &Link, than: u64) -> u64 {
     up(link).await
 }
 
-fn on<'a>(group: &'a Replicated, port: u16) -> &'a Server {
+fn on(group: &Replicated, port: u16) -> &Server {
     let found = group.servers.iter().find(|server| server.port() == port);
     found.expect("the master is one of ours")
 }
