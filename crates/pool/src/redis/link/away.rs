@@ -191,13 +191,8 @@ impl From<tokio::time::error::Elapsed> for Failure {
 }
 
 fn answered(code: &str, detail: &str) -> Verdict {
-    // Before Redis 7 the error of a command inside a script comes as `ERR Error running script (…): -CODE …`.
-    let inner = || {
-        detail
-            .split([' ', ':'])
-            .find_map(|word| of_code(word.strip_prefix('-')?))
-    };
-    match of_code(code).or_else(|| (code == "ERR").then(inner).flatten()) {
+    let code = in_script(code, detail).unwrap_or(code);
+    match of_code(code) {
         Some((why, certain)) => Verdict::Away {
             why,
             ran: false,
@@ -208,6 +203,15 @@ fn answered(code: &str, detail: &str) -> Verdict {
             detail: detail.to_owned(),
         },
     }
+}
+
+/// The code of a command that failed in a script before Redis 7: `ERR Error running script (…): -CODE …`.
+fn in_script<'a>(code: &str, detail: &'a str) -> Option<&'a str> {
+    if code != "ERR" || !detail.starts_with("Error running script") {
+        return None;
+    }
+    let mut codes = detail.split(' ').filter_map(|word| word.strip_prefix('-'));
+    codes.find(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
 /// What the codes mean that are about the server and not about the command, and whether that is certain.

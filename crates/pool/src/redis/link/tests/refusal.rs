@@ -51,7 +51,13 @@ async fn a_server_that_becomes_a_replica_is_away() {
 
 #[tokio::test]
 async fn a_replica_without_its_master_is_away() {
-    let args = ["--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"];
+    let args = [
+        "--replicaof",
+        "127.0.0.1",
+        "1",
+        "--replica-serve-stale-data",
+        "no",
+    ];
     let server = Server::start(&args).await;
     let (link, _) = open(settings(&server.url()));
     down(&link, Why::NoMaster).await;
@@ -68,17 +74,10 @@ async fn a_master_with_too_few_replicas_is_away() {
 
 #[tokio::test]
 async fn a_server_that_loads_is_away() {
-    // It answers between the bytes of keys, of which it loads a hundred in a second.
-    let slowly = [
-        "--key-load-delay",
-        "10000",
-        "--loading-process-events-interval-bytes",
-        "1024",
-        "--rdbcompression",
-        "no",
-    ];
+    // It loads a hundred keys in a second, and answers between every 2 MB.
+    let slowly = ["--key-load-delay", "10000", "--rdbcompression", "no"];
     let mut server = Server::start(&slowly).await;
-    let fill = "for n = 1, 200 do redis.call('SET', n, string.rep('x', 1024)) end";
+    let fill = "for n = 1, 200 do redis.call('SET', n, string.rep('x', 100 * 1024)) end";
     server.cli(&["EVAL", fill, "0"]);
     server.cli(&["SAVE"]);
     server.restart().await;
@@ -89,7 +88,7 @@ async fn a_server_that_loads_is_away() {
 
 #[tokio::test]
 async fn a_busy_server_is_away() {
-    let server = Server::start(&["--busy-reply-threshold", "100"]).await;
+    let server = Server::start(&["--lua-time-limit", "100"]).await;
     let (link, _) = open(settings(&server.url()));
     up(&link).await;
     let port = server.port().to_string();
