@@ -205,13 +205,17 @@ fn answered(code: &str, detail: &str) -> Verdict {
     }
 }
 
-/// The code of a command that failed in a script before Redis 7: `ERR Error running script (…): -CODE …`.
+/// The code of a command that failed in a script before Redis 7, which tells of it as
+/// `ERR Error running script (…): @user_script:1: CODE …` or `…: -CODE …`.
 fn in_script<'a>(code: &str, detail: &'a str) -> Option<&'a str> {
     if code != "ERR" || !detail.starts_with("Error running script") {
         return None;
     }
-    let mut codes = detail.split(' ').filter_map(|word| word.strip_prefix('-'));
-    codes.find(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
+    detail
+        .split(": ")
+        .filter_map(|part| part.split(' ').next())
+        .map(|word| word.strip_prefix('-').unwrap_or(word))
+        .find(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
 /// What the codes mean that are about the server and not about the command, and whether that is certain.

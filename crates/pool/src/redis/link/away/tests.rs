@@ -48,7 +48,7 @@ fn other_errors_are_the_callers() {
             panic!("{code} is about the call");
         };
         assert_eq!(found, code, "its code is kept");
-        let inside = format!("Error running script (call to f_0): @user_script:1: -{code} of a command");
+        let inside = format!("Error running script (call to f_0): @user_script:1: {code} of a command");
         let Verdict::Refused { code: found, .. } = says("ERR", &inside).verdict() else {
             panic!("{code} is about the call");
         };
