@@ -42,8 +42,7 @@ async fn a_dead_master_is_followed_by_a_replica() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_becomes_a_replica_is_left() {
     let group = Replicated::start(2, Some("secret"), &[]).await;
-    // The Sentinel has no password.
-    let url = group.url().replace("://", "://default:secret@");
+    let url = group.url().replace("://", "://:secret@");
     let (link, _) = open(settings(&url));
     let first = up(&link).await;
     let former = group.master();
@@ -84,4 +83,22 @@ async fn a_name_that_no_sentinel_knows_has_no_master() {
     down(&link, Why::NoMaster).await;
     let (link, _) = open(settings("redis-sentinel://127.0.0.1:1/main"));
     down(&link, Why::Unreachable).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_may_know_no_user_where_the_master_does() {
+    let group = Replicated::start(0, None, &[]).await;
+    for server in &group.servers {
+        let user = ["ACL", "SETUSER", "gateway", "on", ">secret", "~*", "+@all"];
+        assert_eq!(server.cli(&user), "OK", "a user");
+    }
+    let (link, _) = open(settings(&group.url().replace("://", "://gateway:secret@")));
+    up(&link).await;
+    assert_eq!(
+        added(&link, "n").await,
+        Ok(Value::Int(1)),
+        "the master knows the user"
+    );
+    let (link, _) = open(settings(&group.url().replace("://", "://gateway:wrong@")));
+    down(&link, Why::Unauthenticated).await;
 }
