@@ -1,6 +1,6 @@
 //! TLS.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use redis::Value;
 
 use super::{Seen, added, down, open, settings, up};
@@ -15,6 +15,10 @@ struct Certificates(Folder);
 impl Certificates {
     fn new() -> Self {
         let mut authority = CertificateParams::default();
+        // OpenSSL takes a certificate with its issuer's name for its own issuer.
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "authority of a test");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let authority = CertifiedIssuer::self_signed(authority, key).expect("an authority");
@@ -65,7 +69,7 @@ async fn a_private_authority_is_trusted_when_it_is_given() {
     let server = certificates.server(&[], &[]).await;
     let ca = certificates.path("ca.pem");
     let url = format!("rediss://127.0.0.1:{}", server.port());
-    let (link, _) = open(settings(&format!("{url}?ca-file={}", ca)));
+    let (link, _) = open(settings(&format!("{url}?ca-file={ca}")));
     up(&link).await;
     assert_eq!(added(&link, "n").await, Ok(Value::Int(1)), "it is served");
 
