@@ -121,7 +121,7 @@ impl LinkSettings {
         }
     }
 
-    fn deadline(&self, urgency: Urgency) -> Duration {
+    fn allowance(&self, urgency: Urgency) -> Duration {
         match urgency {
             Urgency::Awaited => self.deadline,
             Urgency::Background => self.background_deadline,
@@ -206,7 +206,7 @@ impl Link {
         urgency: Urgency,
         call: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        timeout(self.settings.deadline(urgency), call).await?
+        timeout(self.settings.allowance(urgency), call).await?
     }
 
     /// One failure of all counts once: it is one answer that did not come.
