@@ -12,7 +12,7 @@ const SCHEMES: &str = "redis, rediss, redis-sentinel, rediss-sentinel, redis-clu
 /// or `redis-cluster://[user[:password]@]host[:port],…`.
 ///
 /// With `rediss` instead of `redis` every connection uses TLS, and `?ca-file=PATH` names the certificates in
-/// PEM that are trusted instead of the public ones. User, password and name are percent-decoded. A Sentinel
+/// PEM that are trusted instead of the public ones. User, password, name and path are percent-decoded. A Sentinel
 /// is given the same user and password as the servers, and none when it refuses them.
 ///
 /// Printing shows all but the password.
@@ -90,6 +90,9 @@ pub enum AddressError {
     /// An option without a value.
     #[error("expected a path after ca-file=")]
     NoPath,
+    /// A path with the sign that ends user and password.
+    #[error("expected %40 for @ in the path after ca-file=")]
+    At,
     /// What is percent-encoded is no UTF-8.
     #[error("expected UTF-8 in what is percent-encoded")]
     Encoding,
@@ -127,6 +130,9 @@ impl FromStr for Address {
         let (login, rest) = rest
             .rsplit_once('@')
             .map_or((None, rest), |(login, rest)| (Some(login), rest));
+        if login.is_some_and(|login| login.contains("?ca-file=")) {
+            return Err(AddressError::At);
+        }
         let (user, password) = login.map_or(Ok((None, None)), self::login)?;
         let (rest, query) = rest
             .split_once('?')

@@ -83,6 +83,7 @@ fn mistakes_are_named() {
         ("rediss://h?insecure", AddressError::Option("insecure".to_owned())),
         ("rediss://h?ca-file=", AddressError::NoPath),
         ("redis://h?ca-file=ca.pem", AddressError::NoTls),
+        ("rediss://h?ca-file=/at@home/ca.pem", AddressError::At),
         ("redis://%ff@h", AddressError::Encoding),
     ];
     for (text, error) in cases {
