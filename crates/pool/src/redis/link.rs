@@ -29,6 +29,7 @@ pub use away::{Away, Why};
 pub use script::{Invocation, Script};
 pub use state::LinkState;
 
+use away::Failure;
 use dial::Dialer;
 use keeper::Keeper;
 use state::{Current, Shared};
@@ -70,7 +71,8 @@ pub enum Urgency {
     Background,
 }
 
-/// Learns what the link goes through, for metrics. Implementations are quick and do not block.
+/// Learns what the link goes through, for metrics. Implementations are quick, do not block, and do not ask the
+/// link for its state, which is changing.
 pub trait Observe: Send + Sync + 'static {
     /// A command or script was sent; `ok` when it was answered without an error. Calls that were not sent
     /// are not reported.
@@ -119,7 +121,7 @@ impl LinkSettings {
         }
     }
 
-    fn deadline(&self, urgency: Urgency) -> Duration {
+    fn allowance(&self, urgency: Urgency) -> Duration {
         match urgency {
             Urgency::Awaited => self.deadline,
             Urgency::Background => self.background_deadline,
@@ -166,10 +168,8 @@ impl Link {
     pub async fn run(&self, call: &Invocation, urgency: Urgency) -> Result<Value, Away> {
         let current = self.shared.current()?;
         let began = Instant::now();
-        let reply = timeout(self.settings.deadline(urgency), current.wire.run(call)).await;
-        let result = self
-            .shared
-            .conclude(&current, reply.unwrap_or_else(|late| Err(late.into())));
+        let reply = self.within(urgency, current.wire.run(call)).await;
+        let result = self.shared.conclude(&current, reply);
         self.observe(call.script().name(), began, &result);
         result
     }
@@ -180,15 +180,11 @@ impl Link {
     pub async fn run_all(&self, calls: &[Invocation], urgency: Urgency) -> Vec<Result<Value, Away>> {
         let current = match self.shared.current() {
             Ok(current) => current,
-            Err(away) => return calls.iter().map(|_| Err(away.clone())).collect(),
+            Err(away) => return vec![Err(away); calls.len()],
         };
         let began = Instant::now();
-        let replies = timeout(self.settings.deadline(urgency), current.wire.run_all(calls)).await;
-        let results = self.conclude_all(
-            &current,
-            calls.len(),
-            replies.unwrap_or_else(|late| Err(late.into())),
-        );
+        let replies = self.within(urgency, current.wire.run_all(calls)).await;
+        let results = self.conclude_all(&current, calls.len(), replies);
         for (call, result) in calls.iter().zip(&results) {
             self.observe(call.script().name(), began, result);
         }
@@ -199,12 +195,18 @@ impl Link {
     pub async fn command(&self, name: &'static str, command: &Cmd, urgency: Urgency) -> Result<Value, Away> {
         let current = self.shared.current()?;
         let began = Instant::now();
-        let reply = timeout(self.settings.deadline(urgency), current.wire.send(command)).await;
-        let result = self
-            .shared
-            .conclude(&current, reply.unwrap_or_else(|late| Err(late.into())));
+        let reply = self.within(urgency, current.wire.send(command)).await;
+        let result = self.shared.conclude(&current, reply);
         self.observe(name, began, &result);
         result
+    }
+
+    async fn within<T>(
+        &self,
+        urgency: Urgency,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout(self.settings.allowance(urgency), call).await?
     }
 
     /// One failure of all counts once: it is one answer that did not come.

@@ -12,7 +12,7 @@ const SCHEMES: &str = "redis, rediss, redis-sentinel, rediss-sentinel, redis-clu
 /// or `redis-cluster://[user[:password]@]host[:port],…`.
 ///
 /// With `rediss` instead of `redis` every connection uses TLS, and `?ca-file=PATH` names the certificates in
-/// PEM that are trusted instead of the public ones. User, password and name are percent-decoded. A Sentinel
+/// PEM that are trusted instead of the public ones. User, password, name and path are percent-decoded. A Sentinel
 /// is given the same user and password as the servers, and none when it refuses them.
 ///
 /// Printing shows all but the password.
@@ -78,9 +78,9 @@ pub enum AddressError {
     /// A Sentinel address without the name of the master.
     #[error("expected the master's name after the Sentinels, as in redis-sentinel://host/name")]
     NoName,
-    /// The path has more parts than the kind of address knows.
-    #[error("expected nothing after {0}")]
-    Path(&'static str),
+    /// A cluster address with a path.
+    #[error("expected nothing after the hosts of a cluster, which has one database")]
+    ClusterPath,
     /// An option that does not exist.
     #[error("expected the option ca-file, found {0:?}")]
     Option(String),
@@ -90,6 +90,9 @@ pub enum AddressError {
     /// An option without a value.
     #[error("expected a path after ca-file=")]
     NoPath,
+    /// A path with the sign that ends user and password.
+    #[error("expected %40 for @ in the path after ca-file=")]
+    At,
     /// What is percent-encoded is no UTF-8.
     #[error("expected UTF-8 in what is percent-encoded")]
     Encoding,
@@ -127,6 +130,9 @@ impl FromStr for Address {
         let (login, rest) = rest
             .rsplit_once('@')
             .map_or((None, rest), |(login, rest)| (Some(login), rest));
+        if login.is_some_and(|login| login.contains("?ca-file=")) {
+            return Err(AddressError::At);
+        }
         let (user, password) = login.map_or(Ok((None, None)), self::login)?;
         let (rest, query) = rest
             .split_once('?')
@@ -203,11 +209,10 @@ fn place(kind: Kind, hosts: &str, path: &str) -> Result<Place, AddressError> {
                 database: self::database(database)?,
             })
         }
-        // A cluster has one database.
         Kind::Cluster if path.is_empty() => Ok(Place::Cluster {
             hosts: self::hosts(hosts, 6379)?,
         }),
-        Kind::Cluster => Err(AddressError::Path("the hosts of a cluster")),
+        Kind::Cluster => Err(AddressError::ClusterPath),
     }
 }
 
@@ -297,3 +302,6 @@ fn decoded(text: &str) -> Result<String, AddressError> {
         .map(std::borrow::Cow::into_owned)
         .map_err(|_| AddressError::Encoding)
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ pub enum Why {
     Starting,
     /// No connection: its name is unknown, it refuses, or it closed what was open.
     Unreachable,
-    /// No answer in time: it hangs, is busy, or the network loses what is sent.
+    /// No answer in time: it hangs, is busy, does not understand TLS, or the network loses what is sent.
     Slow,
     /// TLS failed, or its certificate is not trusted.
     Untrusted,
@@ -44,7 +44,7 @@ pub enum Why {
     OutOfMemory,
     /// It reads its data into memory.
     Loading,
-    /// Nobody is the master at the moment.
+    /// Nobody is the master at the moment, or the address of one server of a cluster was given as that of all.
     NoMaster,
     /// It refuses for another reason, such as too few replicas or a full disk.
     Rejected,
@@ -52,8 +52,8 @@ pub enum Why {
 
 /// What an error says.
 pub(super) enum Verdict {
-    /// The store is away. `ran` is whether the call may have run.
-    Away { why: Why, ran: bool },
+    /// The store is away. `ran` is whether the call may have run. Unless it is certain, it takes several.
+    Away { why: Why, ran: bool, certain: bool },
     /// The call was wrong, not the store.
     Refused { code: String, detail: String },
 }
@@ -139,18 +139,24 @@ impl Failure {
             Self::Late => Verdict::Away {
                 why: Why::Slow,
                 ran: true,
+                certain: false,
             },
             Self::Unreadable { why, .. } => Verdict::Away {
                 why: *why,
                 ran: false,
+                certain: true,
             },
-            Self::Redis(error) => match error.code() {
-                Some(code) => answered(code, error.detail().unwrap_or_default()),
-                None => Verdict::Away {
-                    why: broken(error),
+            Self::Redis(error) => {
+                if let Some(code) = error.code() {
+                    return answered(code, error.detail().unwrap_or_default());
+                }
+                let why = broken(error);
+                Verdict::Away {
+                    why,
                     ran: true,
-                },
-            },
+                    certain: why != Why::Slow,
+                }
+            }
         }
     }
 
@@ -158,6 +164,8 @@ impl Failure {
     pub(super) fn why(&self) -> Why {
         match self.verdict() {
             Verdict::Away { why, .. } => why,
+            // Of calls, some may be forbidden and others not.
+            Verdict::Refused { code, .. } if code == "NOPERM" => Why::Forbidden,
             Verdict::Refused { .. } => Why::Rejected,
         }
     }
@@ -190,14 +198,13 @@ impl From<tokio::time::error::Elapsed> for Failure {
 }
 
 fn answered(code: &str, detail: &str) -> Verdict {
-    // Before Redis 7 the error of a command inside a script comes as `ERR Error running script (…): -CODE …`.
-    let inner = || {
-        detail
-            .split([' ', ':'])
-            .find_map(|word| of_code(word.strip_prefix('-')?))
-    };
-    match of_code(code).or_else(|| (code == "ERR").then(inner).flatten()) {
-        Some(why) => Verdict::Away { why, ran: false },
+    let code = in_script(code, detail).unwrap_or(code);
+    match of_code(code) {
+        Some((why, certain)) => Verdict::Away {
+            why,
+            ran: false,
+            certain,
+        },
         None => Verdict::Refused {
             code: code.to_owned(),
             detail: detail.to_owned(),
@@ -205,17 +212,31 @@ fn answered(code: &str, detail: &str) -> Verdict {
     }
 }
 
-/// What the codes mean that are about the server and not about the command.
-fn of_code(code: &str) -> Option<Why> {
+/// The code of a command that failed in a script before Redis 7, which tells of it as
+/// `ERR Error running script (…): @user_script:1: CODE …` or `…: -CODE …`.
+fn in_script<'a>(code: &str, detail: &'a str) -> Option<&'a str> {
+    if code != "ERR" || !detail.starts_with("Error running script") {
+        return None;
+    }
+    detail
+        .split(": ")
+        .filter_map(|part| part.split(' ').next())
+        .map(|word| word.strip_prefix('-').unwrap_or(word))
+        .find(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
+}
+
+/// What the codes mean that are about the server and not about the command, and whether that is certain.
+fn of_code(code: &str) -> Option<(Why, bool)> {
     Some(match code {
-        "NOAUTH" | "WRONGPASS" => Why::Unauthenticated,
-        "NOPERM" => Why::Forbidden,
-        "READONLY" => Why::ReadOnly,
-        "OOM" => Why::OutOfMemory,
-        "LOADING" => Why::Loading,
-        "BUSY" => Why::Slow,
-        "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" => Why::NoMaster,
-        "MISCONF" | "NOREPLICAS" => Why::Rejected,
+        "NOAUTH" | "WRONGPASS" => (Why::Unauthenticated, true),
+        "READONLY" => (Why::ReadOnly, true),
+        "OOM" => (Why::OutOfMemory, true),
+        "LOADING" => (Why::Loading, true),
+        "BUSY" => (Why::Slow, false),
+        "MASTERDOWN" | "CLUSTERDOWN" => (Why::NoMaster, true),
+        // While slots move, some keys are nowhere for a moment.
+        "TRYAGAIN" | "MOVED" | "ASK" => (Why::NoMaster, false),
+        "MISCONF" | "NOREPLICAS" => (Why::Rejected, true),
         _ => return None,
     })
 }
@@ -252,3 +273,6 @@ fn io(error: &RedisError) -> Option<&io::Error> {
             .downcast_ref()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,12 @@ impl Keeper {
         let mut kept = None;
         loop {
             let current = self.reach(kept).await;
+            let began = Instant::now();
             kept = self.hold(current).await;
+            // The first try after a loss is at once, but not if losses follow one another.
+            if began.elapsed() < RETRY_LAST {
+                sleep(self.jitter.stretch(RETRY_FIRST)).await;
+            }
         }
     }
 
@@ -159,7 +164,7 @@ impl Keeper {
                 () = sleep(self.jitter.stretch(pause)) => {
                     pause = PROBE_EVERY;
                     for reply in self.probe(&current).await {
-                        if self.shared.conclude(&current, reply).is_err() {
+                        if !self.shared.conclude_probe(&current, &reply) {
                             pause = RETRY_FIRST;
                         }
                     }

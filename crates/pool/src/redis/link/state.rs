@@ -13,7 +13,7 @@ use super::{
     Observe,
     away::{Away, Failure, Verdict, Why},
     breaker::Misses,
-    wire::Wire,
+    wire::{Reply, Wire},
 };
 
 /// Whether the store is in reach.
@@ -95,7 +95,7 @@ impl Shared {
     }
 
     /// Judges the outcome of a call on a connection.
-    pub(super) fn conclude(&self, current: &Current, reply: Result<Value, Failure>) -> Result<Value, Away> {
+    pub(super) fn conclude(&self, current: &Current, reply: Reply) -> Result<Value, Away> {
         let failure = match reply {
             Ok(value) => {
                 self.misses.answered();
@@ -108,16 +108,35 @@ impl Shared {
                 self.misses.answered();
                 Err(Away::Refused { code, detail })
             }
-            Verdict::Away { why, ran } => {
-                if !matches!(failure, Failure::Late) || self.misses.missed(Instant::now()) {
-                    self.lose(current.connection, why, &failure.cause());
-                }
+            Verdict::Away { why, ran, certain } => {
+                self.count(current, why, certain, &failure);
                 Err(if ran {
                     Away::Unknown(why)
                 } else {
                     Away::NotRun(why)
                 })
             }
+        }
+    }
+
+    /// Judges the outcome of a probe, which a store that is in reach serves. Returns whether it did.
+    pub(super) fn conclude_probe(&self, current: &Current, reply: &Reply) -> bool {
+        match reply {
+            Ok(_) => self.misses.answered(),
+            Err(failure) => {
+                let certain = match failure.verdict() {
+                    Verdict::Refused { .. } => true,
+                    Verdict::Away { certain, .. } => certain,
+                };
+                self.count(current, failure.why(), certain, failure);
+            }
+        }
+        reply.is_ok()
+    }
+
+    fn count(&self, current: &Current, why: Why, certain: bool, failure: &Failure) {
+        if certain || self.misses.missed(Instant::now()) {
+            self.lose(current.connection, why, &failure.cause());
         }
     }
 
@@ -132,13 +151,14 @@ impl Shared {
                     since: Instant::now(),
                     why,
                 };
+                // In here changes are reported in the order in which they happen.
+                self.observer.down(why);
                 true
             }
             _ => false,
         });
         if lost {
             self.opened.notify_one();
-            self.observer.down(why);
             tracing::warn!(why = why.as_str(), cause, "the store is away");
         }
     }
@@ -148,12 +168,12 @@ impl Shared {
         let changed = self.state.send_if_modified(|state| match state {
             LinkState::Down { why: known, .. } if *known != why => {
                 *known = why;
+                self.observer.down(why);
                 true
             }
             _ => false,
         });
         if changed {
-            self.observer.down(why);
             tracing::warn!(why = why.as_str(), cause, "the store is away");
         }
     }
@@ -161,13 +181,13 @@ impl Shared {
     /// Brings the link up on a connection that has been probed.
     pub(super) fn bring_up(&self, current: Current) {
         let connection = current.connection;
-        let since = Instant::now();
         self.misses.answered();
         self.state.send_modify(|state| {
+            let since = Instant::now();
             self.current.store(Some(Arc::new(current)));
             *state = LinkState::Up { since, connection };
+            self.observer.up();
         });
-        self.observer.up();
         tracing::info!(connection, "the store is in reach");
     }
 

@@ -1,6 +1,11 @@
 //! Against real servers.
 
+mod cluster;
 mod node;
+mod outage;
+mod refusal;
+mod sentinel;
+mod tls;
 
 use std::{
     sync::{Arc, LazyLock, Mutex},

@@ -106,11 +106,14 @@ impl Cluster {
         let mut servers = Vec::new();
         for index in 0..masters {
             let server = Server::start(&all).await;
-            let first = u32::from(index) * 16384 / u32::from(masters);
-            let last = (u32::from(index) + 1) * 16384 / u32::from(masters) - 1;
+            let slot = |index: u16| u32::from(index) * 16384 / u32::from(masters);
+            let slots: Vec<String> = (slot(index)..slot(index + 1))
+                .map(|slot| slot.to_string())
+                .collect();
             server.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
-            let done = server.cli(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
-            assert_eq!(done, "OK", "slots {first} to {last}");
+            let mut add = vec!["CLUSTER", "ADDSLOTS"];
+            add.extend(slots.iter().map(String::as_str));
+            assert_eq!(server.cli(&add), "OK", "the slots of master {index}");
             servers.push(server);
         }
         let cluster = Self { servers };

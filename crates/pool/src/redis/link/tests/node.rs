@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::{ADD, Report, add, added, down, open, settings, up};
 use crate::redis::{
-    link::{Away, Urgency, Why},
+    link::{Away, Link, LinkState, Urgency, Why},
     testing::Server,
 };
 
@@ -106,4 +106,28 @@ async fn a_killed_server_costs_one_call_and_is_found_again() {
         [Report::Up, Report::Down(Why::Unreachable), Report::Up],
         "each change is told once"
     );
+}
+
+#[tokio::test]
+async fn the_end_of_a_former_connection_is_no_news() {
+    let mut server = Server::start(&[]).await;
+    let (link, _) = open(settings(&server.url()));
+    up(&link).await;
+    let former = link.shared.current().expect("it is up");
+    server.restart().await;
+    down_or_newer(&link, former.connection).await;
+    up(&link).await;
+    let late = former.wire.send(&redis::cmd("PING")).await;
+    assert!(late.is_err(), "its server is gone: {late:?}");
+    assert_eq!(
+        link.shared.conclude(&former, late),
+        Err(Away::Unknown(Why::Unreachable)),
+        "the call has failed"
+    );
+    assert!(link.is_up(), "the present connection has not");
+}
+
+async fn down_or_newer(link: &Link, than: u64) {
+    let is = |state: &LinkState| !matches!(state, LinkState::Up { connection, .. } if *connection == than);
+    super::reached(link, is).await;
 }
