@@ -45,6 +45,13 @@ pub(super) enum Step {
     Reset,
 }
 
+impl Step {
+    /// Whether it sends something and comes to an end.
+    pub(super) fn writes(&self) -> bool {
+        matches!(self, Self::Raw(_) | Self::Chunk(_) | Self::LastChunk)
+    }
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(0)))

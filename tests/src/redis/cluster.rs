@@ -1,0 +1,71 @@
+//! A Cluster.
+
+use std::time::Duration;
+
+use super::Redis;
+use crate::eventually;
+
+/// Three masters that share the slots.
+#[derive(Debug)]
+pub struct Cluster(Vec<Redis>);
+
+impl Cluster {
+    /// Starts three nodes and joins them.
+    pub async fn start() -> Self {
+        let mut nodes = Vec::new();
+        for _ in 0..3 {
+            let node = Redis::prepare()
+                .option("cluster-enabled", "yes")
+                .option("cluster-node-timeout", "2000");
+            nodes.push(node.start().await);
+        }
+        let hosts = hosts(&nodes);
+        let mut create = vec!["--cluster", "create"];
+        create.extend(hosts.iter().map(String::as_str));
+        create.push("--cluster-yes");
+        nodes[0].cli(&create).await;
+        for node in &nodes {
+            eventually(
+                &format!("the node on port {} sees the Cluster", node.port()),
+                Duration::from_secs(30),
+                || async {
+                    let state = node.cli(&["cluster", "info"]).await;
+                    (state.contains("cluster_state:ok") && state.contains("cluster_known_nodes:3"))
+                        .then_some(())
+                },
+            )
+            .await;
+        }
+        Self(nodes)
+    }
+
+    /// The flags of a gateway that shares its state here.
+    pub fn arguments(&self) -> Vec<String> {
+        vec![
+            "--redis-url".to_owned(),
+            format!("redis-cluster://{}", hosts(&self.0).join(",")),
+        ]
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> &[Redis] {
+        &self.0
+    }
+
+    /// The names of all keys on all nodes, in alphabetical order.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for node in &self.0 {
+            keys.append(&mut node.keys().await);
+        }
+        keys.sort();
+        keys
+    }
+}
+
+fn hosts(nodes: &[Redis]) -> Vec<String> {
+    nodes
+        .iter()
+        .map(|node| format!("127.0.0.1:{}", node.port()))
+        .collect()
+}
