@@ -52,6 +52,16 @@ impl Cluster {
         &self.0
     }
 
+    /// Kills a node. The others answer nothing either once they miss it: its slots are on no other.
+    pub fn kill(&mut self, number: usize) {
+        self.0[number].kill();
+    }
+
+    /// Starts a node again after [`Cluster::kill`], without its data.
+    pub async fn restart(&mut self, number: usize) {
+        self.0[number].restart().await;
+    }
+
     /// The names of all keys on all nodes, in alphabetical order.
     pub async fn keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
