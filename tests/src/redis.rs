@@ -6,6 +6,7 @@ mod cluster;
 mod launch;
 mod port;
 mod sentinel;
+mod slow;
 
 use std::{
     fs,
@@ -18,7 +19,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
-pub use self::{cluster::Cluster, launch::RedisLaunch, sentinel::Sentinel};
+pub use self::{cluster::Cluster, launch::RedisLaunch, sentinel::Sentinel, slow::SlowPath};
 use crate::{
     eventually,
     tools::{panic_with, print_log, signal},

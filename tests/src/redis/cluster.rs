@@ -23,10 +23,14 @@ impl Cluster {
         let mut create = vec!["--cluster", "create"];
         create.extend(hosts.iter().map(String::as_str));
         create.push("--cluster-yes");
-        nodes[0].cli(&create).await;
+        // It also checks what it made, and fails when the nodes have not told one another yet: their state decides.
+        let said = nodes[0].ask(&create).await;
         for node in &nodes {
             eventually(
-                &format!("the node on port {} sees the Cluster", node.port()),
+                &format!(
+                    "the node on port {} sees the Cluster; when it was made: {said:?}",
+                    node.port()
+                ),
                 Duration::from_secs(30),
                 || async {
                     let state = node.cli(&["cluster", "info"]).await;

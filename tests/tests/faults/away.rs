@@ -1,6 +1,8 @@
 //! The store does not answer.
 
-use harness::{Cluster, Fixture, Redis, Replicas, Upstream};
+use std::time::Duration;
+
+use harness::{Cluster, Fixture, Redis, Replicas, SlowPath, Upstream};
 
 use crate::trial::{Trial, outage};
 
@@ -39,10 +41,22 @@ async fn a_stopped_redis_is_not_waited_for() {
 async fn a_paused_redis_is_not_waited_for() {
     let redis = Redis::start().await;
     let trial = Trial::start(&redis.arguments()).await;
-    let pause = outage().as_millis().to_string();
+    // Longer than the trial looks: nothing can end it early, for that command waits too.
+    let pause = (outage() + Duration::from_secs(6)).as_millis().to_string();
     redis.cli(&["client", "pause", &pause, "all"]).await;
     trial.expect_outage().await;
     trial.end("Redis paused its clients").await;
+}
+
+#[tokio::test]
+async fn a_slow_redis_is_not_waited_for() {
+    let redis = Redis::start().await;
+    let path = SlowPath::to(&redis).await;
+    let trial = Trial::start(&path.arguments()).await;
+    path.slow_down(Duration::from_secs(1));
+    trial.expect_outage().await;
+    path.slow_down(Duration::ZERO);
+    trial.end("Redis took a second for every answer").await;
 }
 
 #[tokio::test]

@@ -20,6 +20,12 @@ pub(crate) struct Trial {
     _place: SemaphorePermit<'static>,
 }
 
+/// Commands that a gateway sent to its store, and calls that it answered.
+struct Effort {
+    commands: f64,
+    calls: f64,
+}
+
 /// How long the store is away: `ROUNDHOUSE_OUTAGE` seconds, or eight.
 pub(crate) fn outage() -> Duration {
     let seconds = env::var("ROUNDHOUSE_OUTAGE").ok();
@@ -59,7 +65,8 @@ impl Trial {
         self.load.until_more(90).await;
     }
 
-    /// Waits until all gateways miss their store, sees them say so and stay ready, and lets the outage last.
+    /// Waits until all gateways miss their store, sees them say so and stay ready, and lets the outage last, in which
+    /// they do not try the store for every call.
     pub(crate) async fn expect_outage(&self) {
         self.replicas.until_store_is(false).await;
         for gateway in self.replicas.iter() {
@@ -69,8 +76,31 @@ impl Trial {
                 "/readyz says that it is degraded: {readiness}"
             );
         }
+        let before = self.effort().await;
         tokio::time::sleep(outage()).await;
         self.go_on().await;
+        let after = self.effort().await;
+        for (number, (before, after)) in before.into_iter().zip(after).enumerate() {
+            assert!(before.commands > 0.0, "replica {number} counts its commands");
+            let (commands, calls) = (after.commands - before.commands, after.calls - before.calls);
+            assert!(
+                commands * 2.0 < calls,
+                "replica {number} knows that its store is away, and still tried {commands} commands for {calls} calls"
+            );
+        }
+    }
+
+    /// What each gateway did so far.
+    async fn effort(&self) -> Vec<Effort> {
+        let mut efforts = Vec::new();
+        for gateway in self.replicas.iter() {
+            let metrics = gateway.metrics().await;
+            efforts.push(Effort {
+                commands: metrics.sum("roundhouse_store_command_seconds_count", &[]),
+                calls: metrics.sum("roundhouse_requests_total", &[]),
+            });
+        }
+        efforts
     }
 
     /// Waits until all gateways have their store again, ends the load, and asserts that no call failed and that the

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Certificates, Cluster, Redis, Sentinel};
+use harness::{Certificates, Cluster, Redis, Sentinel, SlowPath, raw};
 use tokio::time::timeout;
 
 /// The value of a flag.
@@ -58,6 +58,21 @@ async fn a_paused_server_answers_later() {
         started.elapsed() >= Duration::from_millis(400),
         "CLIENT PAUSE pauses"
     );
+}
+
+#[tokio::test]
+async fn a_slow_path_delays_answers_until_it_is_told_not_to() {
+    let redis = Redis::start().await;
+    let path = SlowPath::to(&redis).await;
+    let arguments = path.arguments();
+    let address = flag(&arguments, "--redis-url").strip_prefix("redis://").unwrap();
+    let ping =
+        async || raw::exchange(address.parse().unwrap(), b"PING\r\n", Duration::from_millis(300)).await;
+    assert_eq!(ping().await.text, "+PONG\r\n");
+    path.slow_down(Duration::from_secs(5));
+    assert_eq!(ping().await.text, "", "the answer is not there yet");
+    path.slow_down(Duration::ZERO);
+    assert_eq!(ping().await.text, "+PONG\r\n");
 }
 
 #[tokio::test]
