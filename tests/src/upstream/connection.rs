@@ -68,7 +68,7 @@ async fn play(
     finishing: impl Fn(),
 ) -> Played {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let last = steps.iter().rposition(Step::writes);
+    let last = Step::last(&steps);
     let playing = async {
         for (number, step) in steps.into_iter().enumerate() {
             if Some(number) == last {

@@ -46,9 +46,14 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// Whether it sends something and comes to an end.
-    pub(super) fn writes(&self) -> bool {
-        matches!(self, Self::Raw(_) | Self::Chunk(_) | Self::LastChunk)
+    /// Where in a script the last bytes go out; `None` when it never comes to an end.
+    pub(super) fn last(steps: &[Self]) -> Option<usize> {
+        let endless = |step: &Self| matches!(step, Self::Forever(..) | Self::Hang);
+        let writes = |step: &Self| matches!(step, Self::Raw(_) | Self::Chunk(_) | Self::LastChunk);
+        if steps.iter().any(endless) {
+            return None;
+        }
+        steps.iter().rposition(writes)
     }
 }
 
