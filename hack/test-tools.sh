@@ -9,7 +9,12 @@ command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
-command -v redis-server >/dev/null || missing+=(redis-server)
+command -v redis-cli >/dev/null || missing+=(redis-tools)
+redis=
+if ! command -v redis-server >/dev/null; then
+    missing+=(redis-server)
+    redis=new
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         echo "make test needs programs that are not here. On Debian: sudo apt-get install ${missing[*]}" >&2
@@ -18,6 +23,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "installing ${missing[*]}" >&2
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    # The tests start servers of their own; the package's service is nobody's.
+    if [ -n "$redis" ] && [ -d /run/systemd/system ]; then
+        systemctl disable --now --quiet redis-server || true
+    elif [ -n "$redis" ] && [ -x /etc/init.d/redis-server ]; then
+        /etc/init.d/redis-server stop >/dev/null || true
+    fi
 fi
 
 tests/clients/setup.sh

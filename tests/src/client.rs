@@ -113,19 +113,27 @@ impl Client {
         self.request("POST", path).json(body).send().await
     }
 
+    /// Prepares a chat completion with `model`.
+    pub fn chat_request(&self, model: &str) -> Request {
+        self.request("POST", "/v1/chat/completions")
+            .json(&chat_body(model))
+    }
+
     /// Makes a chat completion with `model`.
     pub async fn chat(&self, model: &str) -> Answer {
-        self.post("/v1/chat/completions", &chat_body(model)).await
+        self.chat_request(model).send().await
+    }
+
+    /// Prepares a streamed chat completion with `model`.
+    pub fn chat_stream_request(&self, model: &str) -> Request {
+        let mut body = chat_body(model);
+        body["stream"] = true.into();
+        self.request("POST", "/v1/chat/completions").json(&body)
     }
 
     /// Starts a streamed chat completion with `model`.
     pub async fn chat_stream(&self, model: &str) -> Streaming {
-        let mut body = chat_body(model);
-        body["stream"] = true.into();
-        self.request("POST", "/v1/chat/completions")
-            .json(&body)
-            .open()
-            .await
+        self.chat_stream_request(model).open().await
     }
 }
 
@@ -169,6 +177,13 @@ impl Request {
     pub async fn attempt(self) -> Result<Answer, String> {
         let body = Full::new(self.body.clone());
         self.start(body.boxed()).await?.finish_or_error().await
+    }
+
+    /// The same, and no answer within a minute is an error too.
+    pub async fn attempt_in_time(self) -> Result<Answer, String> {
+        timeout(PATIENCE, self.attempt())
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
     }
 
     /// Calls and returns as soon as the head of the answer is there.

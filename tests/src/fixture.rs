@@ -9,6 +9,9 @@ use crate::Upstream;
 /// The key of the client that [`Fixture::pool`] makes.
 pub const CLIENT_KEY: &str = "rh-client-key-app-0123456789abcdef";
 
+/// The key of the client that [`Fixture::admin`] makes.
+pub const ADMIN_KEY: &str = "rh-admin-key-ops-0123456789abcdef";
+
 /// The key of the upstream credential called `name`. The upstream finds the name in it again.
 pub fn credential_key(name: &str) -> String {
     format!("sk-{name}-0123456789abcdef")
@@ -105,6 +108,12 @@ impl Fixture {
             name,
             &json!({ "secretRef": { "name": format!("{name}-client"), "key": "api-key" } }),
         )
+    }
+
+    /// Adds the client `ops` with [`ADMIN_KEY`], which may use the admin routes.
+    #[must_use]
+    pub fn admin(self) -> Self {
+        self.client("ops", ADMIN_KEY).spec("admin", json!(true))
     }
 
     /// Adds a `ModelRoute`.

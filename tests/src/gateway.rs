@@ -13,11 +13,14 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{CLIENT_KEY, Client, Fixture, Metrics, eventually, tools::panic_with};
+use crate::{
+    ADMIN_KEY, CLIENT_KEY, Client, Fixture, Metrics, Stats, eventually,
+    tools::{panic_with, print_log, signal},
+};
 
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(15);
@@ -275,6 +278,17 @@ impl Gateway {
         last
     }
 
+    /// What everybody used, as an admin is told. Needs [`Fixture::admin`].
+    pub async fn stats(&self) -> Stats {
+        let admin = self.client_with(ADMIN_KEY);
+        Stats::parse(&admin.get("/api/stats").await.expect(200).json())
+    }
+
+    /// What `/readyz` says. It has to be 200.
+    pub async fn readiness(&self) -> String {
+        self.admin().get("/readyz").await.expect(200).text()
+    }
+
     /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -317,9 +331,24 @@ impl Gateway {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let id = i32::try_from(self.process.id()).expect("a process id fits");
-        let id = Pid::from_raw(id).expect("a process id is not zero");
-        kill_process(id, Signal::TERM).expect("the process is there to be signalled");
+        signal(&self.process, Signal::TERM);
+    }
+
+    /// Ends the process with SIGKILL: it can say goodbye to nobody.
+    pub fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Stops the process with SIGSTOP.
+    pub fn pause(&self) {
+        signal(&self.process, Signal::STOP);
+    }
+
+    /// Goes on after [`Gateway::pause`].
+    pub fn resume(&self) {
+        signal(&self.process, Signal::CONT);
     }
 
     /// Waits for the process to end.
@@ -381,18 +410,8 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if thread::panicking() {
-            let log = self.log();
-            let tail: Vec<&str> = log.lines().rev().take(60).collect();
-            let text: Vec<&str> = tail.into_iter().rev().collect();
-            #[expect(clippy::print_stderr, reason = "this is what explains a failed test")]
-            {
-                eprintln!("--- the gateway's log ends with ---\n{}\n---", text.join("\n"));
-            }
-        }
+        self.kill();
+        print_log("the gateway", &self.log());
     }
 }
 

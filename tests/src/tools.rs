@@ -4,9 +4,12 @@ use std::{
     env, fs,
     future::Future,
     path::{Path, PathBuf},
+    process::Child,
+    thread,
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
 
 /// Asks again and again until `question` has an answer; fails after `within`, saying what was awaited.
@@ -60,4 +63,23 @@ pub fn tool_cache(name: &str, lock_file: &str) -> PathBuf {
 #[expect(clippy::panic, reason = "a harness reports by panicking")]
 pub(crate) fn panic_with(message: &str) -> ! {
     panic!("{message}")
+}
+
+/// Signals a process that has not been waited for.
+pub(crate) fn signal(process: &Child, signal: Signal) {
+    let id = i32::try_from(process.id()).expect("a process id fits");
+    let id = Pid::from_raw(id).expect("a process id is not zero");
+    kill_process(id, signal).expect("the process is there to be signalled");
+}
+
+/// When the test failed, prints how the log of `what` ends.
+pub(crate) fn print_log(what: &str, log: &str) {
+    if thread::panicking() {
+        let tail: Vec<&str> = log.lines().rev().take(60).collect();
+        let text: Vec<&str> = tail.into_iter().rev().collect();
+        #[expect(clippy::print_stderr, reason = "this is what explains a failed test")]
+        {
+            eprintln!("--- the log of {what} ends with ---\n{}\n---", text.join("\n"));
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod connection;
+mod overlap;
 mod reply;
 mod tls;
 
@@ -62,6 +63,8 @@ pub struct Seen {
     pub answered: bool,
     /// When its head had come.
     pub at: Instant,
+    /// When all but the last bytes of the reply were written.
+    pub finished: Option<Instant>,
 }
 
 /// Which requests a rule is for.
@@ -265,6 +268,12 @@ impl Upstream {
             .map(|(name, count)| ((*name).to_owned(), *count))
             .collect();
         assert_eq!(self.counts(), expected, "requests by credential");
+    }
+
+    /// How many requests of a credential it had at the same time at most, by credential. Those whose caller left are
+    /// not counted: the caller knows of that earlier than the upstream.
+    pub fn most_at_once(&self) -> BTreeMap<String, usize> {
+        overlap::most_at_once(&self.shared.seen())
     }
 
     /// How many connections it accepted.

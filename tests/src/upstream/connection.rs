@@ -47,7 +47,8 @@ async fn requests(
         };
         (seen.connection, seen.reused) = (number, reused);
         let (id, reply) = shared.take(seen);
-        let played = play(stream, &mut buffer, reply.into_steps()).await;
+        let finishing = || shared.note(id, |seen| seen.finished = Some(Instant::now()));
+        let played = play(stream, &mut buffer, reply.into_steps(), finishing).await;
         match played {
             Played::ToItsEnd => shared.note(id, |seen| seen.answered = true),
             Played::Gone => shared.note(id, |seen| seen.gone = true),
@@ -64,10 +65,15 @@ async fn play(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     buffer: &mut BytesMut,
     steps: Vec<Step>,
+    finishing: impl Fn(),
 ) -> Played {
     let (mut reader, mut writer) = tokio::io::split(stream);
+    let last = Step::last(&steps);
     let playing = async {
-        for step in steps {
+        for (number, step) in steps.into_iter().enumerate() {
+            if Some(number) == last {
+                finishing();
+            }
             match step {
                 Step::Raw(bytes) => writer.write_all(&bytes).await?,
                 Step::Chunk(bytes) => writer.write_all(&chunk(&bytes)).await?,
@@ -176,6 +182,7 @@ fn parse_head(buffer: &[u8]) -> io::Result<Option<(usize, Seen)>> {
             gone: false,
             answered: false,
             at: Instant::now(),
+            finished: None,
         },
     )))
 }

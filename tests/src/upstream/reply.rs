@@ -45,6 +45,18 @@ pub(super) enum Step {
     Reset,
 }
 
+impl Step {
+    /// Where in a script the last bytes go out; `None` when it never comes to an end.
+    pub(super) fn last(steps: &[Self]) -> Option<usize> {
+        let endless = |step: &Self| matches!(step, Self::Forever(..) | Self::Hang);
+        let writes = |step: &Self| matches!(step, Self::Raw(_) | Self::Chunk(_) | Self::LastChunk);
+        if steps.iter().any(endless) {
+            return None;
+        }
+        steps.iter().rposition(writes)
+    }
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(0)))

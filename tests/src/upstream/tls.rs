@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -14,6 +14,8 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone)]
 pub struct Certificates {
     authority: String,
+    certificate: String,
+    key: String,
     config: Arc<ServerConfig>,
 }
 
@@ -27,6 +29,10 @@ impl Certificates {
     /// Makes an authority and a certificate of it for `name`, which may be an address.
     pub fn for_name(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        // OpenSSL takes a certificate whose issuer has its own name for its own issuer.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Authority of the tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key can be made");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate can be made");
@@ -44,6 +50,8 @@ impl Certificates {
             .expect("key and certificate belong together");
         Self {
             authority: issuer.pem(),
+            certificate: leaf.pem(),
+            key: leaf_key.serialize_pem(),
             config: Arc::new(config),
         }
     }
@@ -51,6 +59,16 @@ impl Certificates {
     /// The authority's certificate, as PEM.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// The certificate, as PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The certificate's private key, as PEM.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {

@@ -1,6 +1,11 @@
 //! The harness itself: what a suite builds on must do what it says.
 
 #[cfg(test)]
+mod counts;
+#[cfg(test)]
+mod redis;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 

@@ -1,0 +1,89 @@
+//! An endpoint that fails for one replica is left alone by all.
+
+use std::time::Duration;
+
+use harness::{Fixture, Gate, Redis, Replicas, Reply, Upstream, When, eventually};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+#[tokio::test]
+async fn failures_at_all_replicas_add_up_and_one_call_probes() {
+    let redis = Redis::start().await;
+    let upstream = Upstream::start().await;
+    upstream.on(
+        When::any(),
+        Reply::error(500, "server_error", "oops", "The server had an error."),
+    );
+    let fixture = Fixture::pool(&upstream, ["a", "b"])
+        .amend(
+            "Provider",
+            "p",
+            "/spec/breaker",
+            json!({ "consecutiveFailures": 3, "openFor": "5s" }),
+        )
+        .route(
+            "r",
+            &["r"],
+            json!([{ "providerRef": { "name": "p" }, "model": "m" }]),
+        )
+        .spec("retry", json!({ "attempts": 1 }));
+    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    for turn in 0..3 {
+        let answer = replicas.client(turn).chat("r").await;
+        assert!(
+            matches!(answer.status, 502 | 503),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
+        // Settling is a moment later.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(upstream.count(), 3, "each replica asked once");
+    for turn in 0..3 {
+        replicas.client(turn).chat("r").await.openai_error(503);
+    }
+    assert_eq!(
+        upstream.count(),
+        3,
+        "three failures in a row, one a replica, open the breaker for all"
+    );
+
+    upstream.behave();
+    let gate = Gate::new();
+    upstream.on(
+        When::any(),
+        Reply::json(200, json!({ "choices": [] })).behind(&gate),
+    );
+    let mut calls = JoinSet::new();
+    eventually("one call probes", Duration::from_secs(20), || {
+        // Whoever does not probe is refused at once; whoever does waits at the gate.
+        for client in replicas.clients() {
+            calls.spawn(async move { client.chat("r").await.status });
+        }
+        async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            (upstream.count() > 3).then_some(())
+        }
+    })
+    .await;
+    for turn in 0..9 {
+        replicas.client(turn).chat("r").await.openai_error(503);
+    }
+    assert_eq!(upstream.count(), 4, "one probe among all replicas");
+    gate.open();
+    let statuses = calls.join_all().await;
+    let probes = statuses.iter().filter(|status| **status == 200).count();
+    assert_eq!(
+        probes, 1,
+        "the probe is answered, the others were refused: {statuses:?}"
+    );
+    for turn in 0..3 {
+        eventually(
+            &format!("the breaker closes for replica {turn}"),
+            Duration::from_secs(5),
+            || async { (replicas.client(turn).chat("r").await.status == 200).then_some(()) },
+        )
+        .await;
+    }
+}
