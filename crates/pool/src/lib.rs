@@ -17,11 +17,13 @@ pub mod conformance;
 mod guard;
 mod lane;
 mod pool;
+pub mod redis;
 pub mod rest;
 pub mod score;
 mod store;
 #[cfg(any(test, feature = "conformance"))]
 pub mod testing;
+pub mod usage;
 mod waiting;
 pub mod window;
 

@@ -1,0 +1,3 @@
+//! What replicas share through Redis or Valkey.
+
+pub mod ledger;
