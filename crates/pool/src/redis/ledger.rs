@@ -104,3 +104,6 @@ impl fmt::Display for Incarnation {
         write!(f, "{:032x}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,12 @@
 --
 -- KEYS: store, owners, life of the owner, its counts of the day
 -- ARGV: clock (ms; empty for the server's), owner, number of this flush, number of the last one that the owner
---       knows to be applied, epoch that it knows (or empty), epoch if the store has none, whether to register,
+--       knows to be applied, epoch that it knows (or empty, before its first answer), epoch if the store has none, whether to register,
 --       day, after how many ms without a flush an owner is dead, seconds that counts are kept,
 --       then field and value in turn
 -- Answers {"applied", epoch, a dead owner or ""}, or why nothing was written:
---   "emptied"  this is not the store that the owner knows: write everything anew
+--   "emptied"  this is not the store that the owner knows: write everything anew. Nothing is written without its
+--              epoch, for an owner's first flush may be late and meet a store that was emptied meanwhile
 --   "unknown"  the store knows no such owner, and did not take its numbers over
 --   "fenced"   the owner was taken for dead, and its numbers are taken over
 --   "renumber" the store forgot flushes that it had applied, or had a later one; with the last that it has
@@ -25,7 +26,7 @@ if not epoch then
   epoch = ARGV[6]
   redis.call('HSET', KEYS[1], 'epoch', epoch)
 end
-if ARGV[5] ~= '' and ARGV[5] ~= epoch then return {'emptied', epoch} end
+if ARGV[5] ~= epoch then return {'emptied', epoch} end
 
 local life = redis.call('HMGET', KEYS[3], 'last', 'folding')
 if life[2] then return {'fenced', epoch} end

@@ -72,7 +72,10 @@ enum Flushed {
         names: usize,
         dead: String,
     },
-    Emptied,
+    /// The store is not the one before, if one was known.
+    Emptied {
+        known: bool,
+    },
     Unknown,
     Fenced,
     Renumber {
@@ -176,8 +179,8 @@ impl<S: Scripts> Publisher<S> {
                     }
                     continue;
                 }
-                Flushed::Emptied => {
-                    beat.restored = true;
+                Flushed::Emptied { known } => {
+                    beat.restored |= known;
                     self.begin_anew();
                 }
                 Flushed::Unknown => {
@@ -270,13 +273,15 @@ impl<S: Scripts> Publisher<S> {
     fn understand(&mut self, answer: Value) -> Result<Flushed, LedgerError> {
         let mut reply = Reply::new(answer)?;
         let status = reply.text()?;
-        self.epoch = reply.text()?;
+        let known = std::mem::replace(&mut self.epoch, reply.text()?);
         Ok(match status.as_str() {
             "applied" => Flushed::Applied {
                 names: 0,
                 dead: reply.text()?,
             },
-            "emptied" => Flushed::Emptied,
+            "emptied" => Flushed::Emptied {
+                known: !known.is_empty(),
+            },
             "unknown" => Flushed::Unknown,
             "fenced" => Flushed::Fenced,
             "renumber" => Flushed::Renumber {
