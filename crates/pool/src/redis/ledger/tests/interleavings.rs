@@ -63,7 +63,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => Just(Fate::Unanswered),
         1 => Just(Fate::Doubled),
         1 => Just(Fate::Late),
-        1 => Just(Fate::Abandoned),
+        1 => any::<bool>().prop_map(|arrives| Fate::Abandoned { arrives }),
     ];
     prop::collection::vec(fate, 0..5)
 }

@@ -43,8 +43,10 @@ pub(super) enum Fate {
     Doubled,
     /// The sender gives up on it, and it arrives at some later time.
     Late,
-    /// It arrives, and its sender is dropped while it waits for the answer.
-    Abandoned,
+    /// Its sender is dropped while it waits for the answer, whether or not the message arrives.
+    Abandoned {
+        arrives: bool,
+    },
 }
 
 struct Inside {
@@ -217,9 +219,10 @@ impl Scripts for Wire {
             match fate {
                 Fate::Unsent => return Err(Away::NotSent),
                 Fate::Arrives => return Ok(inside.deliver(&message)),
-                Fate::Unanswered | Fate::Abandoned => {
+                Fate::Unanswered | Fate::Abandoned { arrives: true } => {
                     inside.deliver(&message);
                 }
+                Fate::Abandoned { arrives: false } => {}
                 Fate::Doubled => {
                     inside.deliver(&message);
                     inside.late.push(message);
@@ -228,7 +231,7 @@ impl Scripts for Wire {
             }
             fate
         };
-        if fate == Fate::Abandoned {
+        if matches!(fate, Fate::Abandoned { .. }) {
             std::future::pending::<()>().await;
         }
         Err(Away::Unknown)
