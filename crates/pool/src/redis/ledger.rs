@@ -15,7 +15,7 @@
 //! | `store` | hash | `epoch`, which tells an emptied store from the one before; `folds`, which grows when the base changes |
 //! | `owners` | sorted set | owners by the time of their last flush, in milliseconds |
 //! | `life:OWNER` | hash | `last` flush, `day:DAY` for each day with counts, `folding` once it is fenced; a tombstone in the end |
-//! | `own:OWNER:DAY` | hash | `dimension\|name` → [numbers](packed) |
+//! | `own:OWNER:DAY` | hash | `dimension\|name` → its numbers, see `packed.rs` |
 //! | `base:DAY` | hash | the same, of owners that are gone; `#dimension` → how many names it has |
 //! | `grave:OWNER:DAY` | hash | what of an owner went into the base |
 
