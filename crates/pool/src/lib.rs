@@ -26,6 +26,7 @@ pub mod score;
 mod store;
 #[cfg(any(test, feature = "conformance"))]
 pub mod testing;
+pub mod usage;
 mod waiting;
 pub mod window;
 

@@ -6,6 +6,7 @@
 mod args;
 mod encode;
 mod hold;
+pub mod ledger;
 pub mod link;
 mod record;
 mod reply;
