@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use pool::{Clock, Pool};
+use pool::Clock;
 use snapshot::{CredentialName, DigestKey, Snapshot};
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     metrics::Metrics,
     server::RequestBody,
     source::Desired,
+    store::Pool,
     upstream::Upstreams,
 };
 
@@ -82,6 +83,10 @@ impl App {
             drain,
         } = parts;
         let live = Live::new(desired, &upstreams, &metrics, settings.allow_anonymous);
+        // A secret may have changed while nobody looked; what is known in the store already is no news there.
+        for (name, credential) in &desired.snapshot.credentials {
+            pool.secret_changed(&credential.provider, name, &credential.secret_version);
+        }
         Arc::new(Self {
             live: ArcSwap::from_pointee(live),
             pool,
@@ -113,7 +118,7 @@ impl App {
         let before = self.live.swap(Arc::new(live));
         for (name, credential) in &desired.snapshot.credentials {
             let known = before.snapshot.credentials.get(name);
-            if known.is_some_and(|known| known.secret_version != credential.secret_version) {
+            if known.is_none_or(|known| known.secret_version != credential.secret_version) {
                 self.pool
                     .secret_changed(&credential.provider, name, &credential.secret_version);
             }

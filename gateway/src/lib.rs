@@ -16,4 +16,6 @@ pub mod metrics;
 pub mod server;
 pub mod source;
 pub mod state;
+pub mod store;
+mod time;
 pub mod upstream;

@@ -1,0 +1,12 @@
+//! Moments as people and programs read them.
+
+use snapshot::Timestamp;
+
+/// A moment as RFC 3339 in UTC, such as `2026-11-21T08:30:00Z`, with a fraction where it has one.
+pub(crate) fn rfc3339(moment: Timestamp) -> String {
+    let micros = i64::try_from(moment.as_micros()).unwrap_or(i64::MAX);
+    // What lies beyond the year 9999 is as far away as that.
+    jiff::Timestamp::from_microsecond(micros)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
+}
