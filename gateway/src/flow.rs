@@ -1,6 +1,7 @@
 //! One call, through named rooms. Each room is one file and takes what the room before gave.
 
 mod admit;
+mod affinity;
 mod authenticate;
 mod body_memory;
 mod budget;
