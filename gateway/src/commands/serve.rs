@@ -81,6 +81,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
         },
         clock,
         drain: drain.clone(),
+        changes: source.changes(),
     };
     let first = desired.borrow().clone();
     let app = App::new(parts, &first);

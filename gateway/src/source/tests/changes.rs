@@ -4,16 +4,18 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    task::Poll,
     time::{Duration, Instant},
 };
 
+use futures_util::poll;
 use resources::{Identity, Kind};
 use snapshot::{ClientName, ObjectName, Secret};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::{PROVIDER, all, key, secret};
-use crate::source::{Change, ChangeError, FileSource};
+use crate::source::{Change, ChangeError, Changes, FileSource};
 
 /// A source over a folder of files and one of objects made through the API.
 struct Bench {
@@ -156,9 +158,15 @@ fn names_are_taken_by_whatever_has_them() {
     ];
     let mut bench = Bench::new(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
     bench.make("two").expect("it is good");
-    for name in ["one", "two", "bad", "three"] {
+    for (name, holder) in [
+        ("one", "Credential default/one"),
+        ("two", "Credential default/two"),
+        ("bad", "Credential default/bad"),
+        ("three", "Secret default/api-three"),
+    ] {
         let error = bench.make(name).expect_err("its name is taken");
         assert!(matches!(error, ChangeError::Exists(_)), "{name}: {error}");
+        assert_eq!(error.to_string(), format!("there is a {holder} already"));
     }
     assert_eq!(bench.files_made(), 1);
 }
@@ -201,25 +209,41 @@ fn a_minted_key_does_not_lock_out_whoever_minted_it() {
     assert!(!open(&bench.folder).has_client_keys(), "nor after a restart");
 }
 
-#[tokio::test]
-async fn changes_wait_for_files_that_are_being_written_and_are_then_made_in_turn() {
-    let bench = Bench::new(&[("a.yaml", &all())]);
-    let changes = bench.source.changes();
-    // Written after the source has read the folder: nobody knows yet whether this is all of it.
-    fs::write(bench.folder.path().join("files/a.yaml"), PROVIDER).expect("written");
-    fs::write(
-        bench.folder.path().join("files/b.yaml"),
-        all().replace(PROVIDER, ""),
-    )
-    .expect("written");
-    let desired = bench.source.desired();
-    let make = |name: &str| {
-        changes.make(Change::Make {
-            identity: credential(name),
-            manifest: Secret::new(manifest(name, "up")),
-        })
+async fn make(changes: &Changes, name: &str) -> Result<(), ChangeError> {
+    let change = Change::Make {
+        identity: credential(name),
+        manifest: Secret::new(manifest(name, "up")),
     };
-    let both = async { tokio::join!(make("two"), make("two")) };
+    changes.make(change).await
+}
+
+#[tokio::test]
+async fn changes_wait_while_a_file_is_being_written() {
+    let mut bench = Bench::new(&[("a.yaml", &all())]);
+    let changes = bench.source.changes();
+    let mut answer = Box::pin(make(&changes, "two"));
+    assert!(poll!(&mut answer).is_pending(), "nobody has looked yet");
+    let mut waiting = vec![bench.source.requests.try_recv().expect("it was sent")];
+
+    let file = bench.folder.path().join("files/a.yaml");
+    fs::write(&file, PROVIDER).expect("written");
+    bench.source.serve(&mut waiting, bench.now);
+    assert_eq!(waiting.len(), 1, "this may be half of the file");
+    assert_eq!(bench.names(), ["one"]);
+
+    fs::write(&file, all()).expect("written");
+    let seen = bench.source.look(&bench.source.read.clone(), bench.now);
+    bench.source.look(&seen, bench.now);
+    bench.source.serve(&mut waiting, bench.now);
+    assert_eq!(bench.names(), ["one", "two"]);
+    assert!(matches!(poll!(&mut answer), Poll::Ready(Ok(()))), "it is told");
+}
+
+#[tokio::test]
+async fn of_two_changes_at_once_with_one_name_one_is_made() {
+    let bench = Bench::new(&[("a.yaml", &all())]);
+    let (changes, desired) = (bench.source.changes(), bench.source.desired());
+    let both = async { tokio::join!(make(&changes, "two"), make(&changes, "two")) };
     let done = async {
         tokio::select! {
             () = bench.source.follow() => panic!("the source ended"),
@@ -227,11 +251,9 @@ async fn changes_wait_for_files_that_are_being_written_and_are_then_made_in_turn
         }
     };
     let (first, second) = timeout(Duration::from_secs(20), done).await.expect("in time");
-    let good = [&first, &second].iter().filter(|done| done.is_ok()).count();
-    assert_eq!(good, 1, "of two with one name one is made: {first:?} {second:?}");
-    let served = desired.borrow().snapshot.credentials.len();
-    assert_eq!(
-        served, 2,
-        "the one of the files, read whole, and the one that was made"
+    assert!(
+        matches!((&first, &second), (Ok(()), Err(ChangeError::Exists(_)))),
+        "the first comes first: {first:?} {second:?}"
     );
+    assert_eq!(desired.borrow().snapshot.credentials.len(), 2);
 }
