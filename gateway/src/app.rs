@@ -10,8 +10,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use pool::{Clock, Pool};
-use snapshot::{CredentialName, DigestKey, Snapshot};
+use pool::Clock;
+use snapshot::{CredentialName, DigestKey, Snapshot, Timestamp};
+use tokio::sync::watch;
 
 use crate::{
     body::ReplyBody,
@@ -20,7 +21,8 @@ use crate::{
     live::Live,
     metrics::Metrics,
     server::RequestBody,
-    source::Desired,
+    source::{Changes, Desired},
+    store::Pool,
     upstream::Upstreams,
 };
 
@@ -48,6 +50,12 @@ pub struct App {
     pub(crate) budgets: Budgets,
     /// Says when streams must end.
     pub(crate) drain: Drain,
+    /// Changes objects for administrators.
+    pub(crate) changes: Changes,
+    /// When the process started to serve.
+    pub(crate) started: Timestamp,
+    /// What is served, for those who wait for a change.
+    served: watch::Sender<Arc<Snapshot>>,
     in_flight: AtomicUsize,
 }
 
@@ -67,6 +75,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Says when streams must end.
     pub drain: Drain,
+    /// Changes objects for administrators.
+    pub changes: Changes,
 }
 
 impl App {
@@ -80,8 +90,13 @@ impl App {
             settings,
             clock,
             drain,
+            changes,
         } = parts;
         let live = Live::new(desired, &upstreams, &metrics, settings.allow_anonymous);
+        // A secret may have changed while nobody looked; what is known in the store already is no news there.
+        for (name, credential) in &desired.snapshot.credentials {
+            pool.secret_changed(&credential.provider, name, &credential.secret_version);
+        }
         Arc::new(Self {
             live: ArcSwap::from_pointee(live),
             pool,
@@ -91,8 +106,11 @@ impl App {
             body_memory: BodyMemory::new(settings.max_body_memory),
             budgets: Budgets::default(),
             settings,
+            started: clock.now(),
             clock,
             drain,
+            changes,
+            served: watch::Sender::new(desired.snapshot.clone()),
             in_flight: AtomicUsize::new(0),
         })
     }
@@ -113,11 +131,18 @@ impl App {
         let before = self.live.swap(Arc::new(live));
         for (name, credential) in &desired.snapshot.credentials {
             let known = before.snapshot.credentials.get(name);
-            if known.is_some_and(|known| known.secret_version != credential.secret_version) {
+            if known.is_none_or(|known| known.secret_version != credential.secret_version) {
                 self.pool
                     .secret_changed(&credential.provider, name, &credential.secret_version);
             }
         }
+        self.served.send_replace(desired.snapshot.clone());
+    }
+
+    /// Waits until what is served is as wanted; may wait for ever.
+    pub(crate) async fn served(&self, wanted: impl FnMut(&Arc<Snapshot>) -> bool) {
+        // The sender lives as long as this.
+        let _ = self.served.subscribe().wait_for(wanted).await;
     }
 
     /// What is served at the moment.

@@ -1,6 +1,6 @@
 //! The command line. Every flag has an environment variable; what is not enforced has no flag.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use telemetry::log::{Filter, Format};
@@ -71,7 +71,7 @@ pub struct Serve {
     #[arg(long, env = "ROUNDHOUSE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// What is kept between runs: generated keys.
+    /// What is kept between runs: generated keys, and objects made through the API.
     #[arg(
         long,
         env = "ROUNDHOUSE_STATE_DIR",
@@ -79,6 +79,36 @@ pub struct Serve {
         default_value = ".roundhouse"
     )]
     pub state_dir: PathBuf,
+
+    /// The Redis or Valkey that replicas share: `redis://`, `rediss://`, `redis-sentinel://h1,h2/NAME`,
+    /// `redis-cluster://h1,h2`. Without it the state is kept in memory.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_REDIS_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub redis_url: Option<RedisUrl>,
+
+    /// A file that holds the password, read again at each connection.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_REDIS_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "redis_url"
+    )]
+    pub redis_password_file: Option<PathBuf>,
+
+    /// How the names of all keys begin. Replicas that share state have the same.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_REDIS_PREFIX",
+        value_name = "PREFIX",
+        default_value = "roundhouse",
+        requires = "redis_url",
+        value_parser = redis_prefix
+    )]
+    pub redis_prefix: String,
 
     /// Serves callers without a client key. Refused unless every listener is loopback.
     #[arg(long, env = "ROUNDHOUSE_ALLOW_ANONYMOUS")]
@@ -128,6 +158,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where a Redis is. It may hold a password, so it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(pub String);
+
 /// A number of bytes: `1048576`, `1024Ki`, `1Mi`, `1M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
@@ -170,6 +204,21 @@ impl From<LogFormat> for Format {
     }
 }
 
+impl FromStr for RedisUrl {
+    type Err = std::convert::Infallible;
+
+    /// Takes any text: an error of a parser would repeat it, with the password. The store checks it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 impl FromStr for Bytes {
     type Err = String;
 
@@ -192,6 +241,16 @@ impl FromStr for Bytes {
             .checked_mul(unit)
             .map(Self)
             .ok_or_else(|| "more bytes than can be counted".to_owned())
+    }
+}
+
+/// Braces mark which part of a key decides its place in a cluster.
+fn redis_prefix(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 letters, digits, `-`, `_`, `.` or `:`".to_owned())
     }
 }
 
@@ -227,6 +286,8 @@ mod tests {
         assert_eq!(serve.state_dir, PathBuf::from(".roundhouse"));
         assert_eq!((serve.drain_min.as_secs(), serve.drain_max.as_secs()), (10, 600));
         assert!(!serve.allow_anonymous && serve.tls_cert.is_none());
+        assert!(serve.redis_url.is_none() && serve.redis_password_file.is_none());
+        assert_eq!(serve.redis_prefix, "roundhouse");
         assert_eq!(serve.check(), Ok(()));
     }
 
@@ -250,6 +311,19 @@ mod tests {
         let cases: &[(&[&str], &str)] = &[
             (&[], "--resources"),
             (&["--resources", "x", "--tls-cert", "c"], "--tls-key"),
+            (&["--resources", "x", "--redis-password-file", "f"], "--redis-url"),
+            (&["--resources", "x", "--redis-prefix", "a"], "--redis-url"),
+            (
+                &[
+                    "--resources",
+                    "x",
+                    "--redis-url",
+                    "redis://r",
+                    "--redis-prefix",
+                    "a{b}",
+                ],
+                "--redis-prefix",
+            ),
             (&["--resources", "x", "--max-in-flight", "0"], "--max-in-flight"),
             (&["--resources", "x", "--max-body-memory", "12Q"], "found Q"),
             (&["--resources", "x", "--drain-min", "ten"], "found ten"),
@@ -267,6 +341,14 @@ mod tests {
             let error = serve(arguments).expect_err("must be refused");
             assert!(error.contains(expected), "{arguments:?}: {error}");
         }
+    }
+
+    #[test]
+    fn the_password_in_a_redis_url_is_not_printed() {
+        let url = "redis://:canary-0123@h/0";
+        let serve = serve(&["--resources", "x", "--redis-url", url]).unwrap();
+        assert_eq!(serve.redis_url, Some(RedisUrl(url.to_owned())));
+        assert!(!format!("{serve:?}").contains("canary"), "{serve:?}");
     }
 
     #[test]

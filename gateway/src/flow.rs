@@ -1,6 +1,7 @@
 //! One call, through named rooms. Each room is one file and takes what the room before gave.
 
 mod admit;
+mod affinity;
 mod authenticate;
 mod body_memory;
 mod budget;
@@ -22,10 +23,19 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tracing::Instrument;
 
+pub(crate) use authenticate::Caller;
 pub(crate) use body_memory::BodyMemory;
 pub(crate) use budget::Budgets;
+pub(crate) use paths::Managed;
+pub(crate) use peek::broken_body;
 
-use crate::{app::App, body::ReplyBody, failure::Failure, server::RequestBody};
+use crate::{
+    app::App,
+    body::ReplyBody,
+    failure::Failure,
+    manage::{self, Admin},
+    server::RequestBody,
+};
 use admit::admit;
 use authenticate::authenticate;
 use dispatch::Dispatch;
@@ -41,12 +51,25 @@ pub(crate) async fn serve(app: Arc<App>, request: Request<RequestBody>) -> Respo
     let (dialect, request_id) = (inbound.dialect, inbound.request_id.clone());
     let answer = match asked {
         Ok(Asked::Call(path)) => call(app, inbound, path).await,
+        Ok(Asked::Manage(managed)) => administer(&app, inbound, managed).await,
         Ok(asked) => listing::answer(&app, &inbound, &asked),
         Err(failure) => Err(failure),
     };
     let mut response = answer.unwrap_or_else(|failure| failure.response(dialect, &request_id));
     crate::failure::identify(response.headers_mut(), dialect, &request_id);
     response
+}
+
+/// Serves an administrator.
+async fn administer(
+    app: &Arc<App>,
+    inbound: Inbound,
+    asked: Managed,
+) -> Result<Response<ReplyBody>, Failure> {
+    let live = app.live();
+    let caller = authenticate(app, &live, &inbound)?;
+    let admin = Admin::enter(app, live, caller)?;
+    manage::answer(&admin, asked, inbound.query.as_deref(), inbound.body).await
 }
 
 /// Serves a call to an upstream: the whole path, top to bottom.

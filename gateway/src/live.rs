@@ -6,12 +6,17 @@
 mod names;
 mod provider;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
+use resources::Identity;
 use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot};
 
 pub(crate) use names::{Names, Served, Unknown};
-pub(crate) use provider::{LiveCredential, LiveProvider};
+pub(crate) use provider::{LiveCredential, LiveProvider, member};
 
 use crate::{
     metrics::{ClientMeters, Metrics},
@@ -23,6 +28,8 @@ use crate::{
 pub(crate) struct Live {
     /// What administrators want.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Objects that were made through the API.
+    pub(crate) made: Arc<BTreeSet<Identity>>,
     /// When this was made.
     pub(crate) since: Instant,
     /// Model names and who serves them.
@@ -73,6 +80,7 @@ impl Live {
         Self {
             names: Names::new(&snapshot),
             since: Instant::now(),
+            made: desired.made.clone(),
             snapshot,
             providers,
             clients,

@@ -5,6 +5,7 @@
 
 mod call;
 mod collector;
+mod store;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,6 +18,7 @@ use snapshot::{ClientName, CredentialName, Fault, ProviderName, RestReason};
 
 pub(crate) use call::{CallMeters, ClientMeters, CredentialMeters, Outcome};
 pub use collector::PoolCollector;
+pub use store::StoreMeters;
 
 /// Seconds from half a millisecond, a cached answer, to ten minutes, the longest generations.
 const DURATION_BUCKETS: [f64; 14] = [

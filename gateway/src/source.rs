@@ -4,6 +4,7 @@
 //! What is published is always whole: an object that became bad keeps its last good version, and a file
 //! that is gone or empty for a moment, as editors and deployments leave it, loses nothing.
 
+mod change;
 mod keep;
 mod read;
 mod report;
@@ -23,8 +24,13 @@ use resources::{
     manifest::Reader,
 };
 use snapshot::{ClientName, DigestKey, Keyring, ObjectName, Secret, Snapshot};
-use tokio::{sync::watch, task, time};
+use tokio::{
+    sync::{mpsc, watch},
+    task, time,
+};
 
+pub use change::Changes;
+pub(crate) use change::{Change, ChangeError};
 pub use report::{Entry, Report, validate};
 
 use keep::Kept;
@@ -40,6 +46,8 @@ pub struct Desired {
     pub snapshot: Arc<Snapshot>,
     /// The secrets that go with it.
     pub keyring: Arc<Keyring>,
+    /// Objects that were made through the API.
+    pub made: Arc<BTreeSet<Identity>>,
 }
 
 /// Why files cannot be used at all. What is wrong inside them is logged instead, object by object.
@@ -69,6 +77,8 @@ pub struct FileSource {
     /// A client key that works while the files have none.
     local_key: Option<Secret>,
     desired: watch::Sender<Arc<Desired>>,
+    changes: Changes,
+    requests: mpsc::Receiver<change::Request>,
 }
 
 impl fmt::Debug for FileSource {
@@ -91,7 +101,10 @@ impl FileSource {
                 source,
             })?;
         }
+        let (changes, requests) = change::channel();
         let mut source = Self {
+            changes,
+            requests,
             paths: Paths { named: paths, made },
             key,
             reader: Reader::new(),
@@ -106,13 +119,14 @@ impl FileSource {
         Ok(source)
     }
 
-    /// Whether the files have a client key, good or bad.
+    /// Whether the files have a client key, good or bad. Those made through the API do not count: whoever made
+    /// them must still get in.
     pub fn has_client_keys(&self) -> bool {
         self.kept.has_client_keys
     }
 
     /// Offers a key that works, as the admin `ClientKey` `default/local`, while the files have no
-    /// `ClientKey` at all.
+    /// `ClientKey` at all but those made through the API.
     pub fn offer_key(&mut self, key: Secret) {
         self.local_key = Some(key);
         self.publish(Instant::now());
@@ -128,20 +142,36 @@ impl FileSource {
         self.desired.subscribe()
     }
 
+    /// Makes changes while the source is followed.
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
+    }
+
     /// Looks at the files for ever and publishes what changes. May be dropped at any time.
     pub async fn follow(mut self) {
         let mut before = self.read.clone();
         let mut ticks = time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut waiting = Vec::new();
         loop {
-            ticks.tick().await;
+            let is_look = tokio::select! {
+                _ = ticks.tick() => true,
+                Some(request) = self.requests.recv() => {
+                    waiting.push(request);
+                    false
+                }
+            };
             // File systems block. The source moves to a thread that may wait, and back.
             let looked = task::spawn_blocking(move || {
-                let scan = self.look(&before, Instant::now());
-                (self, scan)
+                let now = Instant::now();
+                if is_look {
+                    before = self.look(&before, now);
+                }
+                self.serve(&mut waiting, now);
+                (self, before, waiting)
             });
             match looked.await {
-                Ok((source, scan)) => (self, before) = (source, scan),
+                Ok(after) => (self, before, waiting) = after,
                 Err(error) => {
                     tracing::error!(%error, "resource files are no longer followed");
                     return;
@@ -169,18 +199,17 @@ impl FileSource {
     }
 
     fn publish(&mut self, now: Instant) {
-        let mut objects = self.kept.objects(now);
-        if !self.kept.has_client_keys
-            && let Some(key) = &self.local_key
-        {
+        let mut objects = self.kept.objects(now, &self.paths);
+        if let Some(key) = self.offered_key() {
             objects.extend(local_client(key));
         }
         let settled = self.kept.settle(objects, &self.key, Place::Standalone);
         self.tell(settled.diagnostics);
         let compiled = settled.compiled;
+        let made = self.kept.made(&self.paths);
         let is_same = {
             let desired = self.desired.borrow();
-            desired.snapshot.version == compiled.snapshot.version
+            desired.snapshot.version == compiled.snapshot.version && *desired.made == made
         };
         if is_same {
             return;
@@ -196,7 +225,13 @@ impl FileSource {
         self.desired.send_replace(Arc::new(Desired {
             snapshot: Arc::new(compiled.snapshot),
             keyring: Arc::new(compiled.keyring),
+            made: Arc::new(made),
         }));
+    }
+
+    /// The key that works while the files have none.
+    fn offered_key(&self) -> Option<&Secret> {
+        self.local_key.as_ref().filter(|_| !self.kept.has_client_keys)
     }
 
     /// Logs each diagnostic when it appears, and that it is gone.

@@ -116,7 +116,9 @@ impl StateDir {
     /// The administrator's client key, made at the first call: `rh-` and 256 random bits.
     pub fn client_key(&self) -> Result<GeneratedKey, StateError> {
         let (key, path, fresh) = self.key(CLIENT_KEY, |bytes| {
-            format!("rh-{}\n", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into_bytes()
+            let mut line = client_key_of(bytes).expose().to_vec();
+            line.push(b'\n');
+            line
         })?;
         let text = key.expose().trim_ascii();
         // People may put a key of their own into the file; it only has to be one line and long enough.
@@ -140,11 +142,7 @@ impl StateDir {
         match read_private(&path) {
             Ok(key) => Ok((key, path, false)),
             Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let mut bytes = [0; KEY_BYTES];
-                SysRng
-                    .try_fill_bytes(&mut bytes)
-                    .map_err(io::Error::other)
-                    .map_err(failed(&path))?;
+                let bytes = random().map_err(failed(&path))?;
                 let key = Secret::new(form(&bytes));
                 write_private(&path, &key).map_err(failed(&path))?;
                 Ok((key, path, true))
@@ -152,6 +150,21 @@ impl StateDir {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Makes a client key: `rh-` and 256 random bits.
+pub(crate) fn mint_client_key() -> io::Result<Secret> {
+    random().map(|bytes| client_key_of(&bytes))
+}
+
+fn client_key_of(bytes: &[u8; KEY_BYTES]) -> Secret {
+    Secret::new(format!("rh-{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+fn random() -> io::Result<[u8; KEY_BYTES]> {
+    let mut bytes = [0; KEY_BYTES];
+    SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
 }
 
 fn close_to_others(path: &Path) -> Result<(), StateError> {
@@ -227,7 +240,7 @@ fn read_private(path: &Path) -> Result<Secret, StateError> {
 }
 
 /// Writes beside the file and renames, so that a crash leaves all of it or nothing.
-fn write_private(path: &Path, secret: &Secret) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, secret: &Secret) -> io::Result<()> {
     let beside = path.with_extension("new");
     // What lies there may be somebody else's, or held open by them.
     match fs::remove_file(&beside) {

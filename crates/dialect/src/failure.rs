@@ -41,6 +41,8 @@ pub enum FailureKind {
     Unsupported,
     /// Too many requests or tokens, or nothing left to serve them with.
     RateLimit,
+    /// The caller has used up what it may use within a longer period; waiting a moment does not help.
+    Quota,
     /// The gateway or all upstreams have too much to do.
     Overloaded,
     /// The upstream failed.
@@ -194,6 +196,7 @@ impl FailureKind {
             Self::Authentication => "authentication_error",
             Self::Permission => "permission_error",
             Self::RateLimit => "rate_limit_error",
+            Self::Quota => "insufficient_quota",
             Self::Overloaded | Self::Upstream | Self::Timeout | Self::Internal => "server_error",
         }
     }
@@ -205,7 +208,7 @@ impl FailureKind {
             Self::Permission => "permission_error",
             Self::NotFound => "not_found_error",
             Self::TooLarge => "request_too_large",
-            Self::RateLimit => "rate_limit_error",
+            Self::RateLimit | Self::Quota => "rate_limit_error",
             Self::Overloaded => "overloaded_error",
             Self::Timeout => "timeout_error",
             Self::Upstream | Self::Internal => "api_error",
@@ -216,6 +219,7 @@ impl FailureKind {
     const fn response_code(self) -> &'static str {
         match self {
             Self::RateLimit => "rate_limit_exceeded",
+            Self::Quota => "insufficient_quota",
             Self::InvalidRequest
             | Self::Authentication
             | Self::Permission

@@ -110,12 +110,15 @@ mod tests {
         assert_eq!(body, r#"{"ready":false,"reason":"Starting"}"#);
 
         health.ready();
-        health.note("Stale", Some("no operator answers".to_owned()));
+        health.degraded("store", Some("unreachable".to_owned()));
         let (status, _, body) = ask(&router, "/readyz", None).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(
             body,
-            r#"{"ready":true,"reason":"Ready","notes":{"Stale":"no operator answers"}}"#
+            concat!(
+                r#"{"ready":true,"reason":"Ready","detail":"degraded: store unreachable","#,
+                r#""degraded":{"store":"unreachable"}}"#
+            )
         );
 
         health.draining();

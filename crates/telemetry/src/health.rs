@@ -21,13 +21,10 @@ pub struct State {
     /// A sentence for people; empty when there is nothing to say.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// What is wrong although traffic is welcome, by reason.
+    /// What is degraded although traffic is welcome, and how.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub notes: BTreeMap<&'static str, Note>,
+    pub degraded: BTreeMap<&'static str, String>,
 }
-
-/// A sentence about something that is degraded or stale.
-pub type Note = String;
 
 impl Default for State {
     fn default() -> Self {
@@ -35,7 +32,7 @@ impl Default for State {
             ready: false,
             reason: "Starting",
             detail: String::new(),
-            notes: BTreeMap::new(),
+            degraded: BTreeMap::new(),
         }
     }
 }
@@ -61,18 +58,28 @@ impl Health {
         self.not_ready(DRAINING, "the process was asked to end");
     }
 
-    /// Says what is wrong although traffic is welcome (`Degraded`, `Stale`), or that it is over.
-    pub fn note(&self, reason: &'static str, detail: Option<String>) {
+    /// Says that something (`store`) is degraded although traffic is welcome, and how (`unreachable since …`), or
+    /// that it is over.
+    pub fn degraded(&self, subject: &'static str, how: Option<String>) {
         let mut state = self.lock();
-        match detail {
-            Some(detail) => state.notes.insert(reason, detail),
-            None => state.notes.remove(reason),
+        match how {
+            Some(how) => state.degraded.insert(subject, how),
+            None => state.degraded.remove(subject),
         };
     }
 
-    /// What holds at this moment.
+    /// What holds at this moment. What is degraded is also told in the detail, unless something worse is.
     pub fn state(&self) -> State {
-        self.lock().clone()
+        let mut state = self.lock().clone();
+        if state.detail.is_empty() && !state.degraded.is_empty() {
+            let told: Vec<_> = state
+                .degraded
+                .iter()
+                .map(|(subject, how)| format!("{subject} {how}"))
+                .collect();
+            state.detail = format!("degraded: {}", told.join("; "));
+        }
+        state
     }
 
     fn change(&self, ready: bool, reason: &'static str, detail: String) {
@@ -82,7 +89,7 @@ impl Health {
                 ready,
                 reason,
                 detail,
-                notes: std::mem::take(&mut state.notes),
+                degraded: std::mem::take(&mut state.degraded),
             };
         }
     }
@@ -110,12 +117,22 @@ mod tests {
     }
 
     #[test]
-    fn notes_stay_when_readiness_changes() {
+    fn what_is_degraded_is_told_whatever_the_readiness() {
         let health = Health::new();
-        health.note("Degraded", Some("the store is away".to_owned()));
+        health.degraded("store", Some("unreachable since noon".to_owned()));
         health.ready();
-        assert_eq!(health.state().notes["Degraded"], "the store is away");
-        health.note("Degraded", None);
-        assert!(health.state().notes.is_empty());
+        assert_eq!(health.state().detail, "degraded: store unreachable since noon");
+        health.degraded("snapshot", Some("stale".to_owned()));
+        assert_eq!(
+            health.state().detail,
+            "degraded: snapshot stale; store unreachable since noon"
+        );
+        health.not_ready("Stuck", "it hangs");
+        assert_eq!(health.state().detail, "it hangs");
+        assert_eq!(health.state().degraded["store"], "unreachable since noon");
+        health.degraded("store", None);
+        health.degraded("snapshot", None);
+        health.ready();
+        assert_eq!(health.state().detail, "");
     }
 }

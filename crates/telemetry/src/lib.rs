@@ -7,7 +7,7 @@ pub mod admin;
 mod health;
 pub mod log;
 
-pub use health::{Health, Note, State};
+pub use health::{Health, State};
 
 /// Registers the metrics of the process itself: `process_cpu_seconds_total`, `process_open_fds`,
 /// `process_resident_memory_bytes`, `process_start_time_seconds` and their like.

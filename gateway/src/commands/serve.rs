@@ -7,7 +7,7 @@ use std::{io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Durati
 use anyhow::{Context, bail};
 use axum::Router;
 use http::Request;
-use pool::{Clock, Pool, SystemClock};
+use pool::{Clock, SystemClock};
 use prometheus::Registry;
 use snapshot::DigestKey;
 use telemetry::{Health, admin::routes};
@@ -24,6 +24,7 @@ use crate::{
     server::{self, Peer, RequestBody, ServerSettings, Tls},
     source::{Desired, FileSource},
     state::{GeneratedKey, StateDir},
+    store,
     upstream::{AddressPolicy, Upstreams},
 };
 
@@ -61,7 +62,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let pool = Pool::in_memory(clock.clone());
+    let pool = store::open(arguments, clock.clone())?;
     let metrics = Metrics::new(&registry)?;
     let tls = tls(arguments)?;
     let listener = listen(arguments.listen, "--listen")?;
@@ -80,6 +81,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
         },
         clock,
         drain: drain.clone(),
+        changes: source.changes(),
     };
     let first = desired.borrow().clone();
     let app = App::new(parts, &first);

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use pool::{Admission, Admit, Denied, Lease, Limit, NoneUsable, Pool};
+use dialect::FailureKind;
+use http::StatusCode;
+use pool::{Admit, Denied, Limit, NoneUsable};
 
 use super::{authenticate::Caller, peek::Call, route::Plan};
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    store::{Admission, Lease, Pool},
+};
 
 /// Admits the caller and picks a credential for the first hop.
 pub(super) async fn admit(
@@ -29,6 +34,7 @@ pub(super) async fn admit(
 }
 
 fn denied(Denied { limit, retry_after }: Denied) -> Failure {
+    let retry_after = retry_after.max(Duration::from_secs(1));
     let (code, message) = match limit {
         Limit::Concurrency => (
             "concurrency_limit_exceeded",
@@ -42,11 +48,58 @@ fn denied(Denied { limit, retry_after }: Denied) -> Failure {
             "rate_limit_exceeded",
             "this key has used as many tokens in a minute as it may",
         ),
-        Limit::Budget => ("insufficient_quota", "this key has used up one of its budgets"),
-        Limit::StoreAway => (
-            "limits_unavailable",
-            "the limits of this key cannot be checked at the moment",
-        ),
+        Limit::Budget => {
+            return Failure::caller(
+                FailureKind::Quota,
+                StatusCode::TOO_MANY_REQUESTS,
+                "insufficient_quota",
+                "this key has used up one of its budgets",
+            )
+            .retry_after(retry_after);
+        }
+        // Nothing is used up: the caller may try again, and nobody has to be told of a limit.
+        Limit::StoreAway => {
+            return Failure::overloaded(
+                "limits_unavailable",
+                "the limits of this key cannot be checked at the moment; try again",
+            )
+            .retry_after(retry_after);
+        }
     };
-    Failure::rate_limited(code, message, retry_after.max(Duration::from_secs(1)))
+    Failure::rate_limited(code, message, retry_after)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dialect::Dialect;
+    use http::header;
+    use pool::{Denied, Limit};
+
+    use super::denied;
+
+    #[test]
+    fn each_limit_has_its_status_and_code_and_says_when_to_come_back() {
+        let cases = [
+            (Limit::Concurrency, 429, "concurrency_limit_exceeded"),
+            (Limit::RequestsPerMinute, 429, "rate_limit_exceeded"),
+            (Limit::TokensPerMinute, 429, "rate_limit_exceeded"),
+            (Limit::Budget, 429, "insufficient_quota"),
+            (Limit::StoreAway, 503, "limits_unavailable"),
+        ];
+        for (limit, status, code) in cases {
+            let failure = denied(Denied {
+                limit,
+                retry_after: Duration::from_millis(1500),
+            });
+            assert_eq!(
+                (failure.status.as_u16(), &*failure.code),
+                (status, code),
+                "{limit:?}"
+            );
+            let answer = failure.response(Dialect::OpenAi, "req_1");
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "2", "{limit:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dialect::{Retry, retry_after};
-use pool::{Blame, Lease, NoneUsable, Outcome, Settled};
+use pool::{Blame, NoneUsable, Outcome, Settled};
 use smallvec::SmallVec;
 use snapshot::{CredentialName, FallbackOn, Fault, ProviderName, Timestamp};
 use tracing::Instrument;
@@ -26,6 +26,7 @@ use crate::{
     lifecycle::Phase,
     live::{LiveCredential, LiveProvider},
     metrics,
+    store::Lease,
 };
 
 /// Credentials that one call asks at most; each refusal rests its credential, so later calls ask fewer.

@@ -26,8 +26,8 @@ pub(super) fn answer(
         Asked::About => Ok(json(Bytes::from_static(ABOUT.as_bytes()))),
         Asked::Models { provider } => models(app, inbound, provider.as_deref(), None),
         Asked::Model { provider, id } => models(app, inbound, provider.as_deref(), Some(id)),
-        // Calls are served by the flow.
-        Asked::Call(_) => Err(Failure::internal()),
+        // Calls are served by the flow, administrators by `manage`.
+        Asked::Call(_) | Asked::Manage(_) => Err(Failure::internal()),
     }
 }
 

@@ -20,12 +20,35 @@ pub(crate) enum Asked {
         /// The model's name, percent-decoded.
         id: String,
     },
+    /// What administrators ask.
+    Manage(Managed),
     /// What runs here, for people and probes.
     About,
     /// An answer without content, for connectivity checks.
     Hello,
     /// Whether the process is alive.
     Health,
+}
+
+/// What administrators ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Managed {
+    /// The credentials of a Provider, named without namespace.
+    Credentials(String),
+    /// Another credential for it.
+    AddCredential(String),
+    /// A credential of it goes.
+    DeleteCredential(String),
+    /// What is used of quotas and budgets.
+    Quota,
+    /// Quotas and budgets begin anew.
+    ResetQuota,
+    /// What was used.
+    Stats,
+    /// The client keys.
+    Keys,
+    /// Another client key.
+    MintKey,
 }
 
 /// A path that leads to an upstream, taken apart.
@@ -63,6 +86,9 @@ pub(crate) fn resolve(method: &Method, path: &str, upgrade: bool) -> (Dialect, R
         _ => {}
     }
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    if let Some(asked) = managed(method, &segments) {
+        return (Dialect::OpenAi, asked.map(Asked::Manage));
+    }
     let (provider, model, rest) = match segments.as_slice() {
         ["openai", "deployments", deployment, rest @ ..] => (None, Some(decode(deployment)), rest),
         ["v1", rest @ ..] => (None, None, rest),
@@ -78,6 +104,33 @@ pub(crate) fn resolve(method: &Method, path: &str, upgrade: bool) -> (Dialect, R
         Dialect::OpenAi
     };
     (dialect, below(method, provider, model, rest, upgrade))
+}
+
+/// Resolves the routes of administrators; `None` when the path is none of them.
+fn managed(method: &Method, segments: &[&str]) -> Option<Result<Managed, Astray>> {
+    let (get, post): (Option<Managed>, Option<Managed>) = match segments {
+        ["v1", "quota"] => (Some(Managed::Quota), None),
+        ["v1", "quota", "reset"] => (None, Some(Managed::ResetQuota)),
+        ["api", "stats"] => (Some(Managed::Stats), None),
+        ["auth", "keys"] => (Some(Managed::Keys), Some(Managed::MintKey)),
+        [name, "v1", "credentials"] => (
+            Some(Managed::Credentials(decode(name))),
+            Some(Managed::AddCredential(decode(name))),
+        ),
+        [name, "v1", "credentials", "delete"] => (None, Some(Managed::DeleteCredential(decode(name)))),
+        _ => return None,
+    };
+    let methods = match (&get, &post) {
+        (Some(_), Some(_)) => "GET, POST",
+        (Some(_), None) => "GET",
+        (None, _) => "POST",
+    };
+    let asked = match *method {
+        Method::GET | Method::HEAD => get,
+        Method::POST => post,
+        _ => None,
+    };
+    Some(asked.ok_or(Astray::Method(methods)))
 }
 
 /// Resolves what follows `/v1`.
@@ -192,7 +245,7 @@ fn decode(segment: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Astray, Path, resolve};
+    use super::{Asked, Astray, Managed, Path, resolve};
     use dialect::{Api, Dialect, Operation, Passthrough};
     use http::Method;
 
@@ -262,6 +315,45 @@ mod tests {
         for (path, expected) in cases {
             let (_, asked) = resolve(&Method::POST, path, false);
             assert_eq!(asked, Ok(Asked::Call(expected)), "{path}");
+        }
+    }
+
+    #[test]
+    fn administrators_have_routes_of_their_own() {
+        let p = || "p".to_owned();
+        let cases = [
+            (Method::GET, "/p/v1/credentials", Ok(Managed::Credentials(p()))),
+            (Method::POST, "/p/v1/credentials", Ok(Managed::AddCredential(p()))),
+            (
+                Method::POST,
+                "/%70/v1/credentials/delete",
+                Ok(Managed::DeleteCredential(p())),
+            ),
+            (Method::HEAD, "/v1/quota", Ok(Managed::Quota)),
+            (Method::POST, "/v1/quota/reset", Ok(Managed::ResetQuota)),
+            (Method::GET, "/api/stats", Ok(Managed::Stats)),
+            (Method::GET, "/auth/keys", Ok(Managed::Keys)),
+            (Method::POST, "/auth/keys", Ok(Managed::MintKey)),
+            (
+                Method::DELETE,
+                "/p/v1/credentials",
+                Err(Astray::Method("GET, POST")),
+            ),
+            (
+                Method::GET,
+                "/p/v1/credentials/delete",
+                Err(Astray::Method("POST")),
+            ),
+            (Method::POST, "/v1/quota", Err(Astray::Method("GET"))),
+            (Method::GET, "/v1/quota/reset", Err(Astray::Method("POST"))),
+            (Method::POST, "/api/stats", Err(Astray::Method("GET"))),
+            (Method::PUT, "/auth/keys", Err(Astray::Method("GET, POST"))),
+            (Method::GET, "/v1/credentials", Err(Astray::NotFound)),
+            (Method::GET, "/auth/keys/", Err(Astray::NotFound)),
+        ];
+        for (method, path, expected) in cases {
+            let (_, asked) = resolve(&method, path, false);
+            assert_eq!(asked, expected.map(Asked::Manage), "{method} {path}");
         }
     }
 

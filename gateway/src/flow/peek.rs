@@ -183,7 +183,7 @@ pub(super) fn too_large(limit: u64) -> Failure {
     )
 }
 
-pub(super) fn broken_body(error: &BodyError) -> Failure {
+pub(crate) fn broken_body(error: &BodyError) -> Failure {
     match error {
         BodyError::TooSlow => Failure::caller(
             FailureKind::Timeout,

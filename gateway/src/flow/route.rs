@@ -1,17 +1,14 @@
 //! Call + snapshot → plan: which upstreams to try, in which order.
 
-use std::{hash::Hasher, sync::Arc};
+use std::sync::Arc;
 
 use dialect::{Dialect, FailureKind, Operation, Passthrough};
 use http::StatusCode;
 use pool::Lane;
 use smallvec::SmallVec;
-use snapshot::{AffinityBy, ClientName, CredentialName, FallbackOn, ModelPattern, Provider, ProviderName};
+use snapshot::{ClientName, CredentialName, FallbackOn, ModelPattern, Provider, ProviderName};
 
-use super::{
-    authenticate::Caller,
-    peek::{Call, Payload},
-};
+use super::{affinity::affinity, authenticate::Caller, peek::Call};
 use crate::{
     app::App,
     failure::Failure,
@@ -278,47 +275,6 @@ fn draw(weight: u32) -> f64 {
     let chance: f64 = rand::random::<f64>().max(f64::MIN_POSITIVE);
     -chance.ln() / f64::from(weight.max(1))
 }
-
-/// Identifies the conversation that a call belongs to, as the Provider wishes.
-fn affinity(caller: &Caller, call: &Call, provider: &LiveProvider) -> Option<u64> {
-    let stateful = matches!(
-        call.operation,
-        Operation::Passthrough(
-            Passthrough::Files | Passthrough::Uploads | Passthrough::Batches | Passthrough::VectorStores
-        )
-    );
-    let mut hash = std::hash::DefaultHasher::new();
-    hash.write(caller.client.name.as_str().as_bytes());
-    if stateful {
-        // A caller's stored objects are kept together, or a listing would show another part each time.
-        return Some(hash.finish());
-    }
-    let peeked = match &call.payload {
-        Payload::Json { body, peeked, .. } => Some((body, peeked)),
-        Payload::Empty | Payload::Form(_) => None,
-    };
-    let header = |name: &str| call.headers.get(name).map(|value| value.as_bytes().to_vec());
-    let key = match &provider.provider.selection.affinity.by {
-        AffinityBy::None => None,
-        AffinityBy::Session => SESSION_HEADERS.iter().find_map(|name| header(name)).or_else(|| {
-            peeked?
-                .1
-                .session
-                .as_ref()
-                .map(|session| session.as_bytes().to_vec())
-        }),
-        AffinityBy::User => peeked.and_then(|(_, peeked)| Some(peeked.user.as_ref()?.as_bytes().to_vec())),
-        AffinityBy::Header(name) => header(name.as_str()),
-        AffinityBy::Prefix => {
-            peeked.and_then(|(body, peeked)| Some(body.get(peeked.prefix.clone()?)?.to_vec()))
-        }
-    }?;
-    hash.write(&key);
-    Some(hash.finish())
-}
-
-/// Headers in which clients name their session: Claude Code's and Codex's, and a plain one.
-const SESSION_HEADERS: [&str; 3] = ["x-claude-code-session-id", "session-id", "x-session-id"];
 
 fn unknown_model(model: &str, unknown: &Unknown) -> Failure {
     let mut message = format!("the model `{}` is not served here", shown(model));

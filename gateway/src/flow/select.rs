@@ -1,10 +1,13 @@
 //! Hop → lease over one credential.
 
-use pool::{Lease, NoneUsable, Pick, Pool};
+use pool::{NoneUsable, Pick};
 use snapshot::{CredentialName, RestReason, Timestamp};
 
 use super::route::Hop;
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    store::{Lease, Pool},
+};
 
 impl Hop {
     /// What to ask the pool for.

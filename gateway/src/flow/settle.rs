@@ -7,7 +7,7 @@ use std::{
 
 use dialect::{Operation, Refusal, Usage};
 use http::StatusCode;
-use pool::{Admission, Lease, Rest, RestEnd, Settled, TokenCounts};
+use pool::{Rest, RestEnd, Settled, TokenCounts};
 use snapshot::{CredentialName, ProviderName, RestReason, RestScope, Timeouts};
 
 use super::{
@@ -24,6 +24,7 @@ use crate::{
     failure::Failure,
     live::{LiveCredential, LiveProvider},
     metrics::{CallMeters, Outcome},
+    store::{Admission, Lease},
 };
 
 /// Everything that a call has taken and must give back. Exactly one of its endings is recorded; when it is dropped

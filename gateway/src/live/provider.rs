@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
-use pool::Lane;
+use pool::{Lane, Member};
 use snapshot::{Auth, Credential, CredentialName, HeaderSource, Keyring, Provider, Secret, Snapshot};
 
 use crate::{
@@ -133,24 +133,32 @@ impl LiveProvider {
     }
 
     fn make_lanes(&self, model: &str, selector: &BTreeMap<String, String>) -> Arc<[Arc<Lane>]> {
-        let mut tiers: BTreeMap<u32, Vec<pool::Member>> = BTreeMap::new();
+        let mut tiers: BTreeMap<u32, Vec<Member>> = BTreeMap::new();
         for live in self.credentials.values() {
             let credential = &live.credential;
             let selected = selector
                 .iter()
                 .all(|(key, value)| credential.labels.get(key) == Some(value));
             if selected && (model.is_empty() || credential.models.allows(model)) {
-                tiers.entry(credential.priority).or_default().push(pool::Member {
-                    credential: credential.name.clone(),
-                    weight: credential.weight,
-                    limits: credential.limits,
-                    quota: credential.quota.clone(),
-                });
+                tiers
+                    .entry(credential.priority)
+                    .or_default()
+                    .push(member(credential));
             }
         }
         let strategy = self.provider.selection.strategy;
         let lane = |members| Arc::new(Lane::new(self.provider.name.clone(), model, strategy, members));
         tiers.into_values().map(lane).collect()
+    }
+}
+
+/// A credential as the pool knows it.
+pub(crate) fn member(credential: &Credential) -> Member {
+    Member {
+        credential: credential.name.clone(),
+        weight: credential.weight,
+        limits: credential.limits,
+        quota: credential.quota.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use resources::{
 };
 use snapshot::DigestKey;
 
-use super::{is_client_key, read::File};
+use super::{is_client_key, read::File, scan::Paths};
 
 /// How long what a file held outlives the file, so that a rename or a rewrite loses nothing.
 const GRACE: Duration = Duration::from_secs(3);
@@ -33,6 +33,7 @@ pub(super) struct Kept {
     shaky: BTreeMap<String, String>,
     /// Versions that are used in place of what the files say, and why.
     stand_ins: BTreeSet<Identity>,
+    /// Whether there are client keys that were not made through the API.
     pub(super) has_client_keys: bool,
 }
 
@@ -118,7 +119,7 @@ impl Kept {
             .any(|good| good.origin.as_ref().is_some_and(|origin| &*origin.file == name))
     }
 
-    fn miss(&mut self, path: &std::path::Path, name: &str, why: &str, until: Option<Instant>) {
+    fn miss(&mut self, path: &Path, name: &str, why: &str, until: Option<Instant>) {
         let absent = Absent {
             name: name.to_owned(),
             why: why.to_owned(),
@@ -128,7 +129,7 @@ impl Kept {
     }
 
     /// The objects to compile: those of the files, and the last good version of what they lost by a mistake.
-    pub(super) fn objects(&mut self, now: Instant) -> Objects {
+    pub(super) fn objects(&mut self, now: Instant, paths: &Paths) -> Objects {
         self.absent
             .retain(|_, absent| absent.until.is_none_or(|until| until > now));
         for absent in self.absent.values() {
@@ -160,13 +161,47 @@ impl Kept {
             .gathered
             .refused
             .iter()
-            .filter_map(|refused| refused.identity.as_ref());
+            .filter_map(|refused| Some((refused.identity.as_ref()?, Some(&refused.origin))));
         self.has_client_keys = objects
             .iter()
-            .map(|(identity, _)| identity)
+            .map(|(identity, _)| (identity, self.origin(identity)))
             .chain(refused)
-            .any(is_client_key);
+            .any(|(identity, origin)| {
+                is_client_key(identity) && !origin.is_some_and(|origin| is_made(origin, paths))
+            });
         objects
+    }
+
+    /// Where an object was written, now or when it was last good.
+    pub(super) fn origin(&self, identity: &Identity) -> Option<&Origin> {
+        let former = || self.good.get(identity)?.origin.as_ref();
+        self.gathered.origins.get(identity).or_else(former)
+    }
+
+    /// Whether something was written under this name, good or bad.
+    pub(super) fn is_known(&self, identity: &Identity) -> bool {
+        let refused = &self.gathered.refused;
+        self.origin(identity).is_some()
+            || refused
+                .iter()
+                .any(|refused| refused.identity.as_ref() == Some(identity))
+    }
+
+    /// The objects that were made through the API.
+    pub(super) fn made(&self, paths: &Paths) -> BTreeSet<Identity> {
+        let good = self.good.keys();
+        good.filter(|identity| self.origin(identity).is_some_and(|origin| is_made(origin, paths)))
+            .cloned()
+            .collect()
+    }
+
+    /// A file was deleted on purpose: nothing of what it held stays in use.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.absent.remove(path);
+        if let Some(name) = self.files.remove(path) {
+            let is_of_it = |good: &Good| good.origin.as_ref().is_some_and(|origin| *origin.file == *name);
+            self.good.retain(|_, good| !is_of_it(good));
+        }
     }
 
     /// A value of a Secret that cannot be made any more, such as from a file that is being replaced, stays as
@@ -309,6 +344,10 @@ impl Kept {
             ""
         }
     }
+}
+
+fn is_made(origin: &Origin, paths: &Paths) -> bool {
+    paths.is_made(Path::new(&*origin.file))
 }
 
 /// Whether a former version serves better: it is not valid, or names something that only files expand.

@@ -1,5 +1,7 @@
 //! Following files, with looks and time stepped by hand.
 
+mod changes;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -37,6 +37,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod manage;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod models;

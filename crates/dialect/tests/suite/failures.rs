@@ -29,6 +29,22 @@ fn a_failure_comes_in_the_envelope_of_the_dialect() {
             r#""details":{"error_code":"credentials_resting"}},"request_id":"req_1"}"#
         )
     );
+    let spent = Failure {
+        kind: FailureKind::Quota,
+        code: Some("insufficient_quota"),
+        ..FAILURE
+    };
+    assert_eq!(
+        text(&encode_failure(Dialect::OpenAi, &spent)),
+        r#"{"error":{"message":"all \"credentials\" rest","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#
+    );
+    assert_eq!(
+        text(&encode_failure(Dialect::Anthropic, &spent)),
+        concat!(
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"all \"credentials\" rest","#,
+            r#""details":{"error_code":"insufficient_quota"}},"request_id":"req_1"}"#
+        )
+    );
     let plain = Failure {
         code: None,
         param: Some("model"),

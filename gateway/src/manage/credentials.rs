@@ -1,0 +1,240 @@
+//! The credentials of a Provider.
+
+use std::collections::HashMap;
+
+use http::{Response, StatusCode};
+use resources::{Identity, Kind};
+use serde::{Deserialize, Serialize};
+use snapshot::{Credential, CredentialName, Provider, Secret};
+
+use super::{
+    Admin, body, change, json,
+    manifest::{SecretRef, with_secret},
+    views::{self, Known, RestView, WindowView, known, source},
+};
+use crate::{
+    body::ReplyBody,
+    failure::Failure,
+    server::RequestBody,
+    usage::{self, Counts, DAYS_MAX, Dimension, usage},
+};
+
+/// The answer to a listing.
+#[derive(Serialize)]
+struct Listing {
+    provider: String,
+    credentials: Vec<Entry>,
+}
+
+/// One credential.
+#[derive(Serialize)]
+struct Entry {
+    /// Its place among those of the Provider, sorted by name, from 0.
+    index: usize,
+    name: String,
+    provider: String,
+    suspended: bool,
+    usable: bool,
+    in_flight: u32,
+    rests: Vec<RestView>,
+    windows: Vec<WindowView>,
+    usage: EntryUsage,
+    source: &'static str,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct EntryUsage {
+    today: Counts,
+    total: Counts,
+}
+
+/// A credential to add.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Addition {
+    name: Option<String>,
+    api_key: Option<String>,
+    bearer_token: Option<String>,
+    user_id: Option<String>,
+}
+
+/// A credential to delete, by one of both.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deletion {
+    name: Option<String>,
+    index: Option<usize>,
+}
+
+/// What was deleted.
+#[derive(Serialize)]
+struct Deleted {
+    deleted: String,
+}
+
+/// The part of a Credential's spec that is written here.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec<'a> {
+    provider_ref: ProviderRef<'a>,
+    api_key: ApiKey,
+}
+
+#[derive(Serialize)]
+struct ProviderRef<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiKey {
+    secret_ref: SecretRef,
+}
+
+/// Lists the credentials of a Provider.
+pub(super) async fn list(admin: &Admin<'_>, provider: &str) -> Result<Response<ReplyBody>, Failure> {
+    let provider = views::provider(admin, provider)?;
+    let listing = Listing {
+        provider: provider.name.to_string(),
+        credentials: entries(admin, provider).await,
+    };
+    json(StatusCode::OK, &listing)
+}
+
+async fn entries(admin: &Admin<'_>, provider: &Provider) -> Vec<Entry> {
+    let usage = usage_by_name(admin).await;
+    let known = known(admin, &provider.name).await;
+    let entry = |(index, known): (usize, Known)| {
+        let name = &known.credential.name;
+        Entry {
+            index,
+            name: name.to_string(),
+            provider: provider.name.to_string(),
+            suspended: known.credential.suspended,
+            usable: known.is_usable(&admin.live),
+            in_flight: known.state.as_ref().map_or(0, |state| state.in_flight),
+            rests: known.rests(),
+            windows: known.windows(),
+            usage: usage.get(name.as_str()).copied().unwrap_or_default(),
+            source: source(&admin.live, Kind::Credential, name),
+        }
+    };
+    known.into_iter().enumerate().map(entry).collect()
+}
+
+async fn usage_by_name(admin: &Admin<'_>) -> HashMap<std::sync::Arc<str>, EntryUsage> {
+    let today = usage::today(admin.app);
+    let mut by_name: HashMap<_, EntryUsage> = HashMap::new();
+    for row in usage(admin.app, DAYS_MAX).await.rows {
+        if row.dimension == Dimension::Credential {
+            let usage = by_name.entry(row.name).or_default();
+            usage.total.add(&row.counts);
+            if row.day == today {
+                usage.today.add(&row.counts);
+            }
+        }
+    }
+    by_name
+}
+
+/// Adds a credential, and answers as soon as it is served.
+pub(super) async fn add(
+    admin: &Admin<'_>,
+    provider: &str,
+    body: RequestBody,
+) -> Result<Response<ReplyBody>, Failure> {
+    let provider = views::provider(admin, provider)?;
+    let addition: Addition = body::read(body).await?;
+    let identity = change::identity(admin, Kind::Credential, addition.name.as_deref())?;
+    let secret = addition.secret()?;
+    let spec = Spec {
+        provider_ref: ProviderRef {
+            name: provider.name.name(),
+        },
+        api_key: ApiKey {
+            secret_ref: SecretRef::of(&identity),
+        },
+    };
+    let manifest = with_secret(&identity, &spec, &secret)?;
+    let name = CredentialName::from(identity.name.clone());
+    change::make(admin, &identity, manifest, |snapshot| {
+        snapshot.credentials.contains_key(&name)
+    })
+    .await?;
+    let admin = Admin {
+        live: admin.app.live(),
+        app: admin.app,
+        caller: admin.caller.clone(),
+    };
+    let entries = entries(&admin, provider).await;
+    let added = entries.into_iter().find(|entry| entry.name == name.as_str());
+    // It may have been deleted again already.
+    json(StatusCode::CREATED, &added)
+}
+
+impl Addition {
+    /// The one secret that it carries.
+    fn secret(self) -> Result<Secret, Failure> {
+        if self.user_id.is_some() {
+            let message = "`user_id` is for Providers whose accounts have one, and this Provider's have none; leave \
+                           it out";
+            return Err(Failure::invalid("user_id_not_used", message).param("user_id"));
+        }
+        match (self.api_key, self.bearer_token) {
+            (Some(secret), None) | (None, Some(secret)) => Ok(Secret::new(secret)),
+            (None, None) | (Some(_), Some(_)) => Err(Failure::invalid(
+                "invalid_request_body",
+                "expected one of `api_key` and `bearer_token`",
+            )),
+        }
+    }
+}
+
+/// Deletes a credential that was added here.
+pub(super) async fn delete(
+    admin: &Admin<'_>,
+    provider: &str,
+    body: RequestBody,
+) -> Result<Response<ReplyBody>, Failure> {
+    let provider = views::provider(admin, provider)?;
+    let deletion: Deletion = body::read(body).await?;
+    let name = deletion.credential(admin, provider)?.name.clone();
+    let identity = Identity {
+        kind: Kind::Credential,
+        name: (*name).clone(),
+    };
+    change::unmake(admin, &identity, |snapshot| {
+        !snapshot.credentials.contains_key(&name)
+    })
+    .await?;
+    let deleted = name.to_string();
+    json(StatusCode::OK, &Deleted { deleted })
+}
+
+impl Deletion {
+    /// The credential that is meant, of this Provider.
+    fn credential<'a>(&self, admin: &'a Admin<'_>, provider: &Provider) -> Result<&'a Credential, Failure> {
+        let not_found = |param: &'static str| {
+            let message = "this Provider has no such credential; ask for the listing again";
+            Failure::not_found("credential_not_found", message).param(param)
+        };
+        match (&self.name, self.index) {
+            (Some(name), None) => views::credential(admin, name)
+                .ok()
+                .filter(|credential| credential.provider == provider.name)
+                .map(|credential| &**credential)
+                .ok_or_else(|| not_found("name")),
+            (None, Some(index)) => {
+                let all = admin.live.snapshot.credentials.values();
+                all.filter(|credential| credential.provider == provider.name)
+                    .nth(index)
+                    .map(|credential| &**credential)
+                    .ok_or_else(|| not_found("index"))
+            }
+            (None, None) | (Some(_), Some(_)) => Err(Failure::invalid(
+                "invalid_request_body",
+                "expected one of `name` and `index`",
+            )),
+        }
+    }
+}

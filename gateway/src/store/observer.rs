@@ -1,0 +1,96 @@
+//! Tells people and machines whether the shared store is in reach.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use pool::Clock;
+use snapshot::Timestamp;
+use telemetry::Health;
+
+use crate::{metrics::StoreMeters, time::rfc3339};
+
+/// Hears how the store does, and says so in metrics and at `/readyz`. The link to the store writes the log.
+#[derive(Debug)]
+pub struct Observer {
+    meters: StoreMeters,
+    health: Health,
+    clock: Arc<dyn Clock>,
+    /// Since when the store is away.
+    away: Mutex<Option<Timestamp>>,
+}
+
+/// What is degraded, in the words of `/readyz`.
+const SUBJECT: &str = "store";
+
+impl Observer {
+    /// Hears of a store that has not been reached yet.
+    pub const fn new(meters: StoreMeters, health: Health, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            meters,
+            health,
+            clock,
+            away: Mutex::new(None),
+        }
+    }
+
+    /// A command has ended, well or not; `name` is from a closed set.
+    pub fn command(&self, name: &str, took: Duration) {
+        self.meters.command(name, took);
+    }
+
+    /// The store is in reach.
+    pub fn up(&self) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.meters.up();
+        self.health.degraded(SUBJECT, None);
+    }
+
+    /// The store is away, for a reason in one word. Another reason does not begin the time anew.
+    pub fn down(&self, why: &str) {
+        let since = *self
+            .away
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| self.clock.now());
+        self.meters.down();
+        self.health
+            .degraded(SUBJECT, Some(format!("{why} since {}", rfc3339(since))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use pool::ManualClock;
+    use prometheus::Registry;
+    use snapshot::Timestamp;
+    use telemetry::Health;
+
+    use super::Observer;
+    use crate::metrics::StoreMeters;
+
+    #[test]
+    fn readiness_stays_and_tells_why_and_since_when() {
+        let health = Health::new();
+        health.ready();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
+        let meters = StoreMeters::new(&Registry::new()).unwrap();
+        let observer = Observer::new(meters, health.clone(), clock.clone());
+        observer.down("unreachable");
+        clock.step(Duration::from_secs(5));
+        observer.down("slow");
+        let state = health.state();
+        assert!(state.ready, "the gateway serves without the store");
+        assert_eq!(state.detail, "degraded: store slow since 1970-01-01T00:00:01Z");
+        observer.up();
+        assert_eq!(health.state().detail, "");
+        observer.down("unreachable");
+        assert_eq!(
+            health.state().detail,
+            "degraded: store unreachable since 1970-01-01T00:00:06Z"
+        );
+    }
+}
