@@ -41,4 +41,4 @@ pub use pool::Pool;
 pub use redis::{Redis, RedisSettings};
 pub use rest::{Rest, RestEnd};
 pub use snapshot::{RestReason, RestScope};
-pub use store::{Memory, Picked, Shortage, Store};
+pub use store::{AnyStore, Either, Memory, Picked, Shortage, Store};

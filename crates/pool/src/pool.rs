@@ -224,7 +224,7 @@ impl<S: Store> Pool<S> {
             }
             place.pass_on();
             let soonest = self.until_soonest(&shortage).max(SHORTEST_SLEEP);
-            let look = match S::LOOKS_EVERY {
+            let look = match self.shared.store.looks_every() {
                 Some(every) if shortage.releasable => soonest.min(every),
                 _ => soonest,
             };

@@ -1,5 +1,6 @@
 //! Where the pool's state lives.
 
+mod any;
 pub(crate) mod memory;
 
 use std::{future::Future, time::Duration};
@@ -10,6 +11,7 @@ use crate::{
     Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, NoneUsable, Pick, Reserves,
     Rest, Settled,
 };
+pub use any::{AnyStore, Either};
 pub use memory::Memory;
 
 /// Keeps the state and takes each step as one indivisible move (one script in a shared store).
@@ -18,16 +20,16 @@ pub use memory::Memory;
 /// never awaited; what they return is known in this process. `now` is the process's time: a store that is
 /// shared uses its own.
 pub trait Store: Send + Sync + 'static {
-    /// How often a call that waits for a full credential looks again, because another process may have
-    /// given one back; `None` when only this process can.
-    const LOOKS_EVERY: Option<Duration>;
-
     /// What must be given back at the end of a lease.
     type Hold: Send + Sync;
     /// What must be given back at the end of an admission.
     type Seat: Send + Sync;
     /// What can be withdrawn after a refusal.
     type Mark: Send + Sync;
+
+    /// How often a call that waits for a full credential looks again, because another process may have
+    /// given one back; `None` when only this process can.
+    fn looks_every(&self) -> Option<Duration>;
 
     /// Lets a caller in and picks for it. The pick is not made when the caller is denied.
     #[expect(clippy::type_complexity, reason = "both answers of one trip")]

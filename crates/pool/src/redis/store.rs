@@ -78,7 +78,9 @@ impl Store for Redis {
     type Mark = Mark;
     type Seat = Seat;
 
-    const LOOKS_EVERY: Option<Duration> = Some(Duration::from_millis(25));
+    fn looks_every(&self) -> Option<Duration> {
+        Some(Duration::from_millis(25))
+    }
 
     async fn enter(
         &self,

@@ -46,11 +46,13 @@ impl Memory {
 }
 
 impl Store for Memory {
-    const LOOKS_EVERY: Option<Duration> = None;
-
     type Hold = Hold;
     type Seat = Seat;
     type Mark = Mark;
+
+    fn looks_every(&self) -> Option<Duration> {
+        None
+    }
 
     async fn enter(
         &self,
