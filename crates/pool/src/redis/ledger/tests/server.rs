@@ -58,7 +58,7 @@ impl Server {
         let ready = BufReader::new(output)
             .lines()
             .map_while(Result::ok)
-            .any(|line| line.contains("ready to accept connections"));
+            .any(|line| line.to_ascii_lowercase().contains("ready to accept connections"));
         assert!(ready, "redis-server started");
         Self { child, folder }
     }
