@@ -10,7 +10,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use pool::Clock;
+use pool::{
+    Clock,
+    redis::{ledger::SharedLedger, link::Link},
+    usage::Ledger,
+};
 use snapshot::{CredentialName, DigestKey, Snapshot, Timestamp};
 use tokio::sync::watch;
 
@@ -22,7 +26,7 @@ use crate::{
     metrics::Metrics,
     server::RequestBody,
     source::{Changes, Desired},
-    store::Pool,
+    store::{Pool, Stores},
     upstream::Upstreams,
 };
 
@@ -50,6 +54,10 @@ pub struct App {
     pub(crate) budgets: Budgets,
     /// Says when streams must end.
     pub(crate) drain: Drain,
+    /// What this process has used.
+    pub(crate) ledger: Arc<Ledger>,
+    /// What all replicas have used, where they share it.
+    pub(crate) shared: Option<Arc<SharedLedger<Link>>>,
     /// Changes objects for administrators.
     pub(crate) changes: Changes,
     /// When the process started to serve.
@@ -61,8 +69,8 @@ pub struct App {
 
 /// What [`App::new`] is made of.
 pub struct Parts {
-    /// The state that replicas share.
-    pub pool: Pool,
+    /// The state that calls agree on, and what was used.
+    pub stores: Stores,
     /// Connections to upstreams.
     pub upstreams: Upstreams,
     /// Counters.
@@ -83,7 +91,7 @@ impl App {
     /// Starts with the state `desired`.
     pub fn new(parts: Parts, desired: &Desired) -> Arc<Self> {
         let Parts {
-            pool,
+            stores: Stores { pool, ledger, shared },
             upstreams,
             metrics,
             digests,
@@ -106,6 +114,8 @@ impl App {
             body_memory: BodyMemory::new(settings.max_body_memory),
             budgets: Budgets::default(),
             settings,
+            ledger,
+            shared,
             started: clock.now(),
             clock,
             drain,

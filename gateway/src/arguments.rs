@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pool::redis::link::{Address, AddressError};
 use telemetry::log::{Filter, Format};
 
 /// Serves LLM clients from a pool of upstream credentials.
@@ -174,6 +175,9 @@ pub enum Misuse {
         "--allow-anonymous needs every listener on loopback, and {0} is not; listen on 127.0.0.1 or make a ClientKey"
     )]
     AnonymousBeyondLoopback(SocketAddr),
+    /// The store cannot be named so.
+    #[error("--redis-url: {0}")]
+    RedisUrl(AddressError),
     /// Calls would have to end before new ones stop.
     #[error("--drain-max must be at least --drain-min")]
     DrainOrder,
@@ -191,6 +195,9 @@ impl Serve {
         if self.drain_max < self.drain_min {
             return Err(Misuse::DrainOrder);
         }
+        if let Some(url) = &self.redis_url {
+            url.address().map_err(Misuse::RedisUrl)?;
+        }
         Ok(())
     }
 }
@@ -201,6 +208,13 @@ impl From<LogFormat> for Format {
             LogFormat::Text => Self::Text,
             LogFormat::Json => Self::Json,
         }
+    }
+}
+
+impl RedisUrl {
+    /// The address that it is. Its errors do not repeat it, since it may hold a password.
+    pub fn address(&self) -> Result<Address, AddressError> {
+        self.0.parse()
     }
 }
 

@@ -1,18 +1,31 @@
 //! Where the state lives that calls agree on: chosen once, here.
 
 mod observer;
+mod sharing;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::bail;
-use pool::{Clock, Memory};
+use anyhow::Context;
+use pool::{
+    AnyStore, Clock, Memory, Redis, RedisSettings,
+    redis::{
+        ledger::{Incarnation, SharedLedger},
+        link::{Link, LinkSettings, LinkState},
+    },
+    usage::Ledger,
+};
+use prometheus::Registry;
+use rand::RngExt;
+use telemetry::Health;
+use tokio::time::timeout;
 
 pub use observer::Observer;
+pub use sharing::Sharing;
 
-use crate::arguments::Serve;
+use crate::{arguments::Serve, metrics::StoreMeters};
 
 /// What keeps the state.
-pub type Store = Memory;
+pub type Store = AnyStore;
 
 /// The pool over it.
 pub type Pool = pool::Pool<Store>;
@@ -23,10 +36,61 @@ pub(crate) type Lease = pool::Lease<Store>;
 /// One call of one client.
 pub(crate) type Admission = pool::Admission<Store>;
 
-/// Opens the store that the arguments name.
-pub(crate) fn open(arguments: &Serve, clock: Arc<dyn Clock>) -> anyhow::Result<Pool> {
-    if arguments.redis_url.is_some() {
-        bail!("this build keeps its state in memory only; leave --redis-url out");
+/// The state that calls agree on, and what was used.
+pub struct Stores {
+    /// Picks, rests, limits.
+    pub pool: Pool,
+    /// What this process has used.
+    pub ledger: Arc<Ledger>,
+    /// What all replicas have used, where they share it.
+    pub shared: Option<Arc<SharedLedger<Link>>>,
+}
+
+/// How long the start waits for a store to be reached, so that the first calls find it.
+const FIRST_REACH: Duration = Duration::from_secs(1);
+
+/// Opens the store that the arguments name. One that is shared may be away: it is reached when it comes.
+pub(crate) async fn open(
+    arguments: &Serve,
+    clock: &Arc<dyn Clock>,
+    health: &Health,
+    registry: &Registry,
+) -> anyhow::Result<(Stores, Option<Sharing>)> {
+    let ledger = Arc::new(Ledger::default());
+    let Some(url) = &arguments.redis_url else {
+        let pool = Pool::new(AnyStore::Memory(Memory::default()), clock.clone());
+        let stores = Stores {
+            pool,
+            ledger,
+            shared: None,
+        };
+        return Ok((stores, None));
+    };
+    let incarnation = rand::rng().random::<u128>();
+    let mut settings = LinkSettings::new(url.address().context("--redis-url")?);
+    settings.password_file.clone_from(&arguments.redis_password_file);
+    settings.prefix.clone_from(&arguments.redis_prefix);
+    settings.seed = u64::try_from(incarnation >> 64).unwrap_or_default();
+    settings.scripts = Redis::scripts();
+    let observer = Observer::new(StoreMeters::new(registry)?, health.clone(), clock.clone());
+    let link = Link::open(settings, Arc::new(observer)).context("--redis-url")?;
+    let mut state = link.changes();
+    let reached = state.wait_for(|state| matches!(state, LinkState::Up { .. }));
+    if timeout(FIRST_REACH, reached).await.is_err() {
+        tracing::warn!("the store is not in reach yet; limits are shares until it is");
     }
-    Ok(Pool::in_memory(clock))
+    let shared = Arc::new(SharedLedger::new(link.clone(), &arguments.redis_prefix));
+    let sharing = Sharing::new(&shared, &ledger, Incarnation::new(incarnation), clock.clone());
+    let redis = RedisSettings {
+        prefix: arguments.redis_prefix.clone(),
+        owner: format!("{incarnation:032x}"),
+        callers_clock: false,
+    };
+    let pool = Pool::new(AnyStore::Redis(Redis::new(link, redis)), clock.clone());
+    let stores = Stores {
+        pool,
+        ledger,
+        shared: Some(shared),
+    };
+    Ok((stores, Some(sharing)))
 }

@@ -1,54 +1,26 @@
 //! What was used, as administrators read it.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use jiff::{civil::Date, tz::TimeZone};
-use pool::{TokenCounts, Totals};
+use pool::{
+    TokenCounts,
+    usage::{Day, Row, Tally},
+};
 use serde::Serialize;
 use snapshot::Timestamp;
 
-use crate::{app::App, time::instant};
+use crate::app::App;
 
 /// The longest time that usage can be asked for, in days, today included.
 pub(crate) const DAYS_MAX: u32 = 35;
 
-/// What was used, by day, dimension and name.
+/// What was used in some days.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     /// From when on this is all that was used.
     pub(crate) since: Timestamp,
-    /// Each name that was used.
+    /// Whether it is of all replicas; else of this one alone, since it could not ask for the others'.
+    pub(crate) complete: bool,
+    /// Each name that was used, by day.
     pub(crate) rows: Vec<Row>,
-}
-
-/// What one name used in one day.
-#[derive(Clone, Debug)]
-pub(crate) struct Row {
-    /// The day, in UTC.
-    pub(crate) day: Date,
-    /// What the name is of.
-    pub(crate) dimension: Dimension,
-    /// `namespace/name`; routes and models begin with a namespace too.
-    pub(crate) name: Arc<str>,
-    /// Its numbers.
-    pub(crate) counts: Counts,
-}
-
-/// What usage is counted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dimension {
-    /// The client key. Its requests are calls; those of all others are attempts.
-    Client,
-    /// The credential.
-    Credential,
-    /// The Provider.
-    Provider,
-    /// The route that the call took.
-    #[expect(dead_code, reason = "the pool's totals do not tell routes")]
-    Route,
-    /// The upstream's name of the model.
-    #[expect(dead_code, reason = "the pool's totals do not tell models")]
-    Model,
 }
 
 /// What was used.
@@ -80,45 +52,33 @@ pub(crate) struct Tokens {
 }
 
 /// What was used in the last `days` days, today included.
-///
-/// In memory the pool knows the totals since the start of this process, of credentials and client keys; they are
-/// told as today's.
-pub(crate) async fn usage(app: &App, _days: u32) -> Report {
-    let day = today(app);
-    let snapshot = app.snapshot();
-    let mut rows = Vec::new();
-    let mut row = |dimension, name: &str, totals: &Totals| {
-        rows.push(Row {
-            day,
-            dimension,
-            name: name.into(),
-            counts: totals.into(),
-        });
-    };
-    let mut providers: BTreeMap<_, Totals> = BTreeMap::new();
-    for state in app.pool.states() {
-        row(Dimension::Credential, state.name.as_str(), &state.totals);
-        if let Some(credential) = snapshot.credentials.get(&state.name) {
-            let provider = providers.entry(credential.provider.clone()).or_default();
-            provider.requests += state.totals.requests;
-            provider.tokens.add(&state.totals.tokens);
+pub(crate) async fn usage(app: &App, days: u32) -> Report {
+    let today = today(app);
+    let first = today.minus(days.saturating_sub(1));
+    let days = first..=today;
+    if let Some(shared) = &app.shared {
+        match shared.usage(&days, None).await {
+            Ok(report) => {
+                return Report {
+                    since: first.begins(),
+                    complete: true,
+                    rows: report.rows,
+                };
+            }
+            Err(error) => tracing::debug!(%error, "only the usage of this replica is known"),
         }
     }
-    for (name, totals) in &providers {
-        row(Dimension::Provider, name.as_str(), totals);
-    }
-    for state in app.pool.clients() {
-        row(Dimension::Client, state.name.as_str(), &state.totals);
-    }
     Report {
+        // What is in memory begins with the process.
         since: app.started,
-        rows,
+        complete: app.shared.is_none(),
+        rows: app.ledger.usage(&days, None).rows,
     }
 }
 
 /// The present day in UTC.
-pub(crate) fn today(app: &App) -> Date {
-    instant(app.clock.now()).to_zoned(TimeZone::UTC).date()
+pub(crate) fn today(app: &App) -> Day {
+    Day::of(app.clock.now())
 }
 
 impl Counts {
@@ -136,12 +96,14 @@ impl Counts {
     }
 }
 
-impl From<&Totals> for Counts {
-    fn from(totals: &Totals) -> Self {
+impl From<&Tally> for Counts {
+    fn from(tally: &Tally) -> Self {
+        let counts = tally.counts;
         Self {
-            requests: totals.requests,
-            tokens: totals.tokens.into(),
-            ..Self::default()
+            requests: counts.requests,
+            estimated_requests: counts.estimated_requests,
+            tokens: counts.tokens.into(),
+            estimated_tokens: counts.estimated_tokens,
         }
     }
 }

@@ -62,6 +62,11 @@ impl<S: Store> Lease<S> {
         &self.credential
     }
 
+    /// The tokens that it is likely to use, by those before it.
+    pub const fn expected_tokens(&self) -> u64 {
+        self.estimate.tokens
+    }
+
     /// Whether this call finds out if a rest or an open breaker is over.
     pub const fn is_probe(&self) -> bool {
         self.probe
@@ -127,6 +132,11 @@ impl<S: Store> Admission<S> {
             seat: Some(seat),
             estimate,
         }
+    }
+
+    /// The tokens that it is likely to use, by those before it.
+    pub const fn expected_tokens(&self) -> u64 {
+        self.estimate.tokens
     }
 
     /// Ends the call with all tokens that it used, input and output. Never waits.

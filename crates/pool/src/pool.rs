@@ -176,6 +176,11 @@ impl<S: Store> Pool<S> {
         self.shared.store.look_up_clients(now, clients).await
     }
 
+    /// Waits until the store has heard all that was begun so far.
+    pub async fn heard(&self) {
+        self.shared.store.heard().await;
+    }
+
     /// All credentials that this process knows to have been used or rested, sorted by name.
     pub fn states(&self) -> Vec<CredentialState> {
         self.shared.store.credentials(self.shared.clock.now())

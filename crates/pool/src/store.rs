@@ -122,6 +122,9 @@ pub trait Store: Send + Sync + 'static {
         clients: &[(&ClientName, &[QuotaWindow])],
     ) -> impl Future<Output = Vec<ClientState>> + Send;
 
+    /// Waits until the store has heard all that was begun so far.
+    fn heard(&self) -> impl Future<Output = ()> + Send;
+
     /// All credentials that this process knows of, sorted by name.
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState>;
 

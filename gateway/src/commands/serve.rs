@@ -62,7 +62,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let pool = store::open(arguments, clock.clone())?;
+    let (stores, mut sharing) = store::open(arguments, &clock, &health, &registry).await?;
     let metrics = Metrics::new(&registry)?;
     let tls = tls(arguments)?;
     let listener = listen(arguments.listen, "--listen")?;
@@ -70,7 +70,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let (clients_at, admin_at) = (listener.local_addr()?, admin_listener.local_addr()?);
     let (control, drain) = Drain::new();
     let parts = Parts {
-        pool,
+        stores,
         upstreams: Upstreams::new(AddressPolicy::Standalone),
         metrics,
         digests,
@@ -125,13 +125,26 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
         grace: GRACE,
     };
     let serving = lifecycle::run(clients, control, drains, &health, signals, async || ());
-    tokio::select! {
-        end = serving => Ok(end),
+    let share = async {
+        match &mut sharing {
+            Some(sharing) => sharing.run().await,
+            None => std::future::pending().await,
+        }
+    };
+    let end = tokio::select! {
+        end = serving => end,
+        () = share => bail!("sharing usage ended by itself"),
         () = admin => bail!("the admin listener ended by itself"),
         () = follow(tls) => bail!("following the certificate ended by itself"),
         () = source.follow() => bail!("following the resource files ended by itself"),
         () = apply(&app, desired) => bail!("applying resources ended by itself"),
+    };
+    if let Some(sharing) = sharing
+        && end != End::Interrupted
+    {
+        sharing.farewell(&app.pool).await;
     }
+    Ok(end)
 }
 
 /// Opens the resource files. While they name no caller, a generated key works, or nobody could call.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dialect::{Retry, retry_after};
-use pool::{Blame, NoneUsable, Outcome, Settled};
+use pool::{Blame, NoneUsable, Outcome, Settled, usage::Open};
 use smallvec::SmallVec;
 use snapshot::{CredentialName, FallbackOn, Fault, ProviderName, Timestamp};
 use tracing::Instrument;
@@ -135,8 +135,8 @@ impl Dispatch {
                 trail.tried.push(lease.credential().clone());
                 continue;
             };
-            match self.attempt(index, &credential, trail).await {
-                Ok(answer) => {
+            match self.attempt(index, &lease, &credential, trail).await {
+                Ok((answer, open)) => {
                     self.believe(trail, &provider.provider.name);
                     self.app
                         .metrics
@@ -144,6 +144,7 @@ impl Dispatch {
                     let (attempts, waited, spent) = (trail.attempts, trail.waited, trail.spent);
                     let attempt = Attempt {
                         lease,
+                        open,
                         provider,
                         credential,
                         attempts,
@@ -170,9 +171,10 @@ impl Dispatch {
     async fn attempt(
         &mut self,
         index: usize,
+        lease: &Lease,
         credential: &LiveCredential,
         trail: &mut Trail,
-    ) -> Result<Answer, Setback> {
+    ) -> Result<(Answer, Open), Setback> {
         let hop = &self.plan.hops[index];
         trail.attempts += 1;
         credential.meters.sent();
@@ -184,6 +186,8 @@ impl Dispatch {
             deadline: self.call.arrived + hop.provider.provider.timeouts.total,
         };
         self.asked = Some(hop.provider.provider.name.clone());
+        // Dropped without an end it stays a request whose use nobody knows.
+        let open = hop.begin(&self.app, lease);
         let answer = async {
             let reply = send(hop, outbound.request, self.call.stream, reading.deadline).await?;
             trail.spent = match retry_after::parse(&reply.headers, self.app.since_epoch()) {
@@ -201,7 +205,7 @@ impl Dispatch {
         );
         let answer = answer.instrument(span).await;
         trail.waited += began.elapsed();
-        answer
+        answer.map(|answer| (answer, open))
     }
 
     /// Settles a failed attempt and decides where to go.

@@ -1,10 +1,14 @@
 //! Hop → lease over one credential.
 
-use pool::{NoneUsable, Pick};
+use pool::{
+    NoneUsable, Pick,
+    usage::{Attempt, Open},
+};
 use snapshot::{CredentialName, RestReason, Timestamp};
 
 use super::route::Hop;
 use crate::{
+    app::App,
     failure::Failure,
     store::{Lease, Pool},
 };
@@ -21,6 +25,20 @@ impl Hop {
             pinned: self.pinned.as_ref(),
             affinity: self.affinity,
         }
+    }
+}
+
+impl Hop {
+    /// Counts an attempt.
+    pub(super) fn begin(&self, app: &App, lease: &Lease) -> Open {
+        let provider = &self.provider.provider.name;
+        let attempt = Attempt {
+            provider,
+            credential: lease.credential(),
+            model: &format!("{}/{}", provider.namespace(), self.model),
+        };
+        app.ledger
+            .begin_attempt(app.clock.now(), attempt, lease.expected_tokens())
     }
 }
 

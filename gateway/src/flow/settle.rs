@@ -7,7 +7,7 @@ use std::{
 
 use dialect::{Operation, Refusal, Usage};
 use http::StatusCode;
-use pool::{Rest, RestEnd, Settled, TokenCounts};
+use pool::{Rest, RestEnd, Settled, TokenCounts, usage::Open};
 use snapshot::{CredentialName, ProviderName, RestReason, RestScope, Timeouts};
 
 use super::{
@@ -38,6 +38,8 @@ pub(crate) struct Settlement {
     slot: Option<InFlight>,
     planned: Option<Planned>,
     admission: Option<Admission>,
+    /// The use of the call, once known.
+    open: Option<Open>,
     attempt: Option<Attempt>,
     asked: Option<ProviderName>,
     ended: bool,
@@ -58,6 +60,8 @@ struct Planned {
 /// The attempt that is delivered.
 pub(crate) struct Attempt {
     pub(crate) lease: Lease,
+    /// Its use, once known.
+    pub(crate) open: Open,
     pub(crate) provider: Arc<LiveProvider>,
     pub(crate) credential: Arc<LiveCredential>,
     /// Attempts made, this one included.
@@ -90,6 +94,7 @@ impl Settlement {
             slot: None,
             planned: None,
             admission: None,
+            open: None,
             attempt: None,
             asked: None,
             ended: false,
@@ -136,6 +141,17 @@ impl Settlement {
 
     /// The caller has a place within its limits.
     pub(super) fn admitted(&mut self, admission: Admission) {
+        if let Some(Planned { namespace, route, .. }) = &self.planned {
+            let call = pool::usage::Call {
+                client: &self.caller.client.name,
+                route: &format!("{namespace}/{route}"),
+            };
+            let app = &self.app;
+            let open = app
+                .ledger
+                .begin_call(app.clock.now(), call, admission.expected_tokens());
+            self.open = Some(open);
+        }
         self.admission = Some(admission);
     }
 
@@ -249,7 +265,9 @@ impl Settlement {
         }
         self.log(outcome, usage, duration);
         // Limits count what a call that was not finished has used too, as well as it can be known.
-        let charged = match (usage, self.estimate(outcome, frames)) {
+        let guess = self.estimate(outcome, frames);
+        let estimated = guess.is_some();
+        let charged = match (usage, guess) {
             // Anthropic announces its input at once and its output at the end, which did not come.
             (Some(said), Some(guess)) => Some(Usage {
                 output: said.output.max(guess.output),
@@ -257,6 +275,9 @@ impl Settlement {
             }),
             (said, guess) => said.or(guess),
         };
+        if let Some(open) = self.open.take() {
+            open.end(charged.map(counts), estimated);
+        }
         // What is only guessed neither rests a credential nor blames it.
         let setback = setback.filter(|setback| setback.guess.is_none());
         // A call whose use is not known says nothing about the next one's: it only gives its place back.
@@ -265,6 +286,7 @@ impl Settlement {
         }
         if let Some(Attempt {
             lease,
+            open,
             provider,
             credential,
             waited,
@@ -297,6 +319,7 @@ impl Settlement {
                 (_, Some(snapshot::Fault::Upstream)) => pool::Outcome::UpstreamFault,
                 (_, Some(snapshot::Fault::Caller | snapshot::Fault::Gateway)) => pool::Outcome::CallerFault,
             };
+            open.end(charged.map(counts), estimated);
             lease.settle(Settled {
                 outcome,
                 usage: charged.map(counts),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use http::{Response, StatusCode};
+use pool::usage::Dimension;
 use resources::{Identity, Kind};
 use serde::{Deserialize, Serialize};
 use snapshot::{Credential, CredentialName, Provider, Secret};
@@ -16,7 +17,7 @@ use crate::{
     body::ReplyBody,
     failure::Failure,
     server::RequestBody,
-    usage::{self, Counts, DAYS_MAX, Dimension, usage},
+    usage::{self, Counts, DAYS_MAX, usage},
 };
 
 /// The answer to a listing.
@@ -128,9 +129,10 @@ async fn usage_by_name(admin: &Admin<'_>) -> HashMap<std::sync::Arc<str>, EntryU
     for row in usage(admin.app, DAYS_MAX).await.rows {
         if row.dimension == Dimension::Credential {
             let usage = by_name.entry(row.name).or_default();
-            usage.total.add(&row.counts);
+            let counts = Counts::from(&row.tally);
+            usage.total.add(&counts);
             if row.day == today {
-                usage.today.add(&row.counts);
+                usage.today.add(&counts);
             }
         }
     }

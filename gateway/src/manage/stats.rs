@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::{Response, StatusCode};
-use jiff::civil::Date;
+use pool::usage::{Day as Date, Dimension, Row};
 use serde::Serialize;
 
 use super::{Admin, json};
@@ -11,7 +11,7 @@ use crate::{
     body::ReplyBody,
     failure::Failure,
     time::rfc3339,
-    usage::{Counts, DAYS_MAX, Dimension, Row, Tokens, usage},
+    usage::{Counts, DAYS_MAX, Tokens, usage},
 };
 
 /// Days told when none are asked for.
@@ -20,6 +20,7 @@ const DAYS: u32 = 7;
 #[derive(Serialize)]
 struct Stats {
     since: String,
+    complete: bool,
     days: Vec<Day>,
     totals: Counts,
     credentials: Vec<Named>,
@@ -81,6 +82,7 @@ pub(super) async fn show(admin: &Admin<'_>, query: Option<&str>) -> Result<Respo
     });
     let stats = Stats {
         since: rfc3339(report.since),
+        complete: report.complete,
         days: days.collect(),
         totals: all.totals(),
         credentials: named(all.credentials),
@@ -105,7 +107,10 @@ impl Sums {
             Dimension::Route => &mut self.routes,
             Dimension::Model => &mut self.models,
         };
-        by_name.entry(row.name.clone()).or_default().add(&row.counts);
+        by_name
+            .entry(row.name.clone())
+            .or_default()
+            .add(&Counts::from(&row.tally));
     }
 
     /// The calls of the namespace's client keys, each counted once.

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use pool::Clock;
+use pool::{
+    Clock,
+    redis::link::{Observe, Why},
+};
 use snapshot::Timestamp;
 use telemetry::Health;
 
@@ -34,21 +37,21 @@ impl Observer {
             away: Mutex::new(None),
         }
     }
+}
 
-    /// A command has ended, well or not; `name` is from a closed set.
-    pub fn command(&self, name: &str, took: Duration) {
+impl Observe for Observer {
+    fn command(&self, name: &'static str, took: Duration, _: bool) {
         self.meters.command(name, took);
     }
 
-    /// The store is in reach.
-    pub fn up(&self) {
+    fn up(&self) {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.meters.up();
         self.health.degraded(SUBJECT, None);
     }
 
-    /// The store is away, for a reason in one word. Another reason does not begin the time anew.
-    pub fn down(&self, why: &str) {
+    /// Another reason does not begin the time anew.
+    fn down(&self, why: Why) {
         let since = *self
             .away
             .lock()
@@ -64,7 +67,10 @@ impl Observer {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use pool::ManualClock;
+    use pool::{
+        ManualClock,
+        redis::link::{Observe, Why},
+    };
     use prometheus::Registry;
     use snapshot::Timestamp;
     use telemetry::Health;
@@ -79,15 +85,15 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
         let meters = StoreMeters::new(&Registry::new()).unwrap();
         let observer = Observer::new(meters, health.clone(), clock.clone());
-        observer.down("unreachable");
+        observer.down(Why::Unreachable);
         clock.step(Duration::from_secs(5));
-        observer.down("slow");
+        observer.down(Why::Slow);
         let state = health.state();
         assert!(state.ready, "the gateway serves without the store");
         assert_eq!(state.detail, "degraded: store slow since 1970-01-01T00:00:01Z");
         observer.up();
         assert_eq!(health.state().detail, "");
-        observer.down("unreachable");
+        observer.down(Why::Unreachable);
         assert_eq!(
             health.state().detail,
             "degraded: store unreachable since 1970-01-01T00:00:06Z"

@@ -30,7 +30,8 @@ mod script;
 use std::{fmt, ops::RangeInclusive};
 
 pub use publish::{Beat, Publisher};
-pub use script::{Away, Script, Scripts};
+pub(in crate::redis) use script::all as scripts;
+pub use script::{Away, Scripts};
 
 use self::keys::Keys;
 use crate::usage::{Day, Dimension, Report};

@@ -57,9 +57,11 @@ impl Redis {
         }
     }
 
-    /// The scripts that a link should load.
+    /// The scripts that a link should load, those of the ledger included.
     pub fn scripts() -> Vec<&'static super::link::Script> {
-        super::scripts::all()
+        let mut all = super::scripts::all();
+        all.extend(super::ledger::scripts());
+        all
     }
 
     fn local(&self) -> &Memory {
@@ -240,6 +242,12 @@ impl Store for Redis {
         match self.look_up_clients_shared(now, clients).await {
             Ok(states) => states,
             Err(_) => self.local().look_up_clients(now, clients).await,
+        }
+    }
+
+    async fn heard(&self) {
+        for tag in self.tags.all() {
+            tag.heard().await;
         }
     }
 

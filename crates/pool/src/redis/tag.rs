@@ -115,6 +115,8 @@ struct Open {
 const BEAT: Duration = Duration::from_secs(2);
 /// How soon a failed step is tried again while the store seems to be in reach.
 const AGAIN: Duration = Duration::from_millis(50);
+/// How often it is looked whether all was heard.
+const HEARD: Duration = Duration::from_millis(5);
 /// A tag that nobody uses for so long goes.
 const IDLE: Duration = Duration::from_secs(900);
 /// For how long after its last use a tag says that its process lives.
@@ -298,6 +300,19 @@ impl Tag {
         }
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Waits until the store has heard all that there is to say.
+    pub(super) async fn heard(&self) {
+        loop {
+            {
+                let state = self.state();
+                if state.queue.is_empty() && state.batch.is_none() {
+                    return;
+                }
+            }
+            sleep(HEARD).await;
+        }
     }
 
     /// Speaks with the store until the tag is idle.

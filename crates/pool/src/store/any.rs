@@ -241,6 +241,10 @@ impl Store for AnyStore {
         ask!(self, store => store.look_up_clients(now, clients).await)
     }
 
+    async fn heard(&self) {
+        ask!(self, store => store.heard().await);
+    }
+
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState> {
         ask!(self, store => store.credentials(now))
     }

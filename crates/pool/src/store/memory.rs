@@ -153,6 +153,8 @@ impl Store for Memory {
         self.state().look_up_clients(now, clients)
     }
 
+    async fn heard(&self) {}
+
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState> {
         self.state().credential_states(now)
     }

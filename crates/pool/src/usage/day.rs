@@ -31,6 +31,11 @@ impl Day {
         Self::at(moment.as_micros() / MICROS)
     }
 
+    /// Its first moment.
+    pub fn begins(self) -> Timestamp {
+        Timestamp::from_micros(u64::from(self.0) * MICROS)
+    }
+
     /// The day so many days later.
     #[must_use]
     pub fn plus(self, days: u32) -> Self {

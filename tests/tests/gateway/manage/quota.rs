@@ -74,3 +74,26 @@ async fn a_reset_tells_whose_quota_began_anew() {
         .count();
     assert_eq!(audits, 5, "one line for each reset, none for what was refused");
 }
+
+#[tokio::test]
+async fn a_reset_ends_a_rest_for_lack_of_quota_and_no_other() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(fixture(&upstream, ["a"])).await;
+    let reset = async || {
+        let body = json!({ "credential": "a" });
+        gateway.client().post("/v1/quota/reset", &body).await.expect(200);
+    };
+    let spent = Reply::error(429, "insufficient_quota", "insufficient_quota", "no quota left");
+    upstream.once(When::any(), spent);
+    gateway.client().chat("m").await.expect(429);
+    gateway.client().chat("m").await.expect(429);
+    assert_eq!(upstream.count(), 1, "it rests");
+    reset().await;
+    gateway.client().chat("m").await.expect(200);
+
+    upstream.once(When::any(), Reply::rate_limited("60"));
+    gateway.client().chat("m").await.expect(429);
+    reset().await;
+    gateway.client().chat("m").await.expect(429);
+    assert_eq!(upstream.count(), 3, "a rate limit is no lack of quota");
+}

@@ -1,6 +1,10 @@
 //! How scripts are run.
 
+use std::sync::LazyLock;
+
 use ::redis::Value;
+
+use crate::redis::link::{self, Link, Script, Urgency};
 
 /// Runs scripts at a store that may be away.
 pub trait Scripts: Send + Sync {
@@ -11,15 +15,6 @@ pub trait Scripts: Send + Sync {
         keys: &[Vec<u8>],
         args: &[Vec<u8>],
     ) -> impl Future<Output = Result<Value, Away>> + Send;
-}
-
-/// A script in Lua.
-#[derive(Debug)]
-pub struct Script {
-    /// A short name, for metrics.
-    pub name: &'static str,
-    /// The text.
-    pub source: &'static str,
 }
 
 /// The store is away.
@@ -33,29 +28,42 @@ pub enum Away {
     Unknown,
 }
 
+/// All scripts.
+pub(in crate::redis) fn all() -> Vec<&'static Script> {
+    vec![&FLUSH, &FOLD, &ROSTER, &READ]
+}
+
+impl Scripts for Link {
+    async fn run(&self, script: &'static Script, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Result<Value, Away> {
+        let call = script.on(keys).arg(args);
+        Self::run(self, &call, Urgency::Background)
+            .await
+            .map_err(|away| match away {
+                link::Away::NotRun(_) => Away::NotSent,
+                link::Away::Unknown(_) => Away::Unknown,
+                link::Away::Refused { code, detail } => {
+                    tracing::error!(code, detail, "a script of the ledger failed");
+                    Away::Unknown
+                }
+            })
+    }
+}
+
 /// Writes what an owner counted.
-pub(super) static FLUSH: Script = Script {
-    name: "usage_flush",
-    source: include_str!("flush.lua"),
-};
+pub(super) static FLUSH: LazyLock<Script> =
+    LazyLock::new(|| Script::new("usage_flush", &[include_str!("flush.lua")]));
 
 /// Takes over the numbers of an owner.
-pub(super) static FOLD: Script = Script {
-    name: "usage_fold",
-    source: include_str!("fold.lua"),
-};
+pub(super) static FOLD: LazyLock<Script> =
+    LazyLock::new(|| Script::new("usage_fold", &[include_str!("fold.lua")]));
 
 /// Lists owners.
-pub(super) static ROSTER: Script = Script {
-    name: "usage_roster",
-    source: include_str!("roster.lua"),
-};
+pub(super) static ROSTER: LazyLock<Script> =
+    LazyLock::new(|| Script::new("usage_roster", &[include_str!("roster.lua")]));
 
 /// Reads counts.
-pub(super) static READ: Script = Script {
-    name: "usage_read",
-    source: include_str!("read.lua"),
-};
+pub(super) static READ: LazyLock<Script> =
+    LazyLock::new(|| Script::new("usage_read", &[include_str!("read.lua")]));
 
 /// What scripts take for the time: the server's.
 pub(super) const SERVER_CLOCK: &str = "";

@@ -32,6 +32,11 @@ impl Script {
         self.name
     }
 
+    /// The source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// Begins a call on these keys, which in a cluster must share a hash tag.
     pub fn on<K: AsRef<[u8]>>(&'static self, keys: &[K]) -> Invocation {
         let mut command = Cmd::new();

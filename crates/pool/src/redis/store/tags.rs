@@ -73,6 +73,12 @@ impl Tags {
         voice.tag.touch();
         Arc::clone(&voice.tag)
     }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<Tag>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.values().map(|voice| Arc::clone(&voice.tag)).collect()
+    }
 }
 
 impl Drop for Voice {

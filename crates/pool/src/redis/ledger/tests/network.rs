@@ -10,9 +10,12 @@ use snapshot::Timestamp;
 
 use super::server::Server;
 use crate::{
-    redis::ledger::{
-        Away, Script, Scripts,
-        script::{FLUSH, SERVER_CLOCK},
+    redis::{
+        ledger::{
+            Away, Scripts,
+            script::{FLUSH, SERVER_CLOCK},
+        },
+        link::Script,
     },
     usage::Tally,
 };
@@ -181,10 +184,10 @@ impl Inside {
         let clock = (self.micros / 1000).to_string();
         assert_eq!(message.args[0], SERVER_CLOCK.as_bytes());
         let mut command = ::redis::cmd("EVAL");
-        command.arg(message.script.source).arg(message.keys.len());
+        command.arg(message.script.source()).arg(message.keys.len());
         command.arg(&message.keys).arg(clock).arg(&message.args[1..]);
         let answer: Value = self.query(&command);
-        if message.script.name == FLUSH.name && status(&answer) == b"applied" {
+        if message.script.name() == FLUSH.name() && status(&answer) == b"applied" {
             let told = self.told.entry(message.process).or_default();
             let day = text(&message.args[DAY]);
             for pair in message.args[FIELDS..].chunks(2) {

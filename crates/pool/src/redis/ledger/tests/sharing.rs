@@ -162,13 +162,13 @@ fn without_another_clock_the_time_is_the_servers() {
         time.0
     };
     let before = server_seconds();
-    run(FLUSH.source, &store, &flush);
-    run(ROSTER.source, &store[..2], &[SERVER_CLOCK]);
+    run(FLUSH.source(), &store, &flush);
+    run(ROSTER.source(), &store[..2], &[SERVER_CLOCK]);
     let beat: u64 = network.query(cmd("ZSCORE").arg(store[1]).arg("x"));
     assert!((before..=server_seconds()).contains(&(beat / 1000)));
     let fold = [SERVER_CLOCK, "x", "e", "10000", "0", "100", "100", "", "10"];
     let alive = Value::Array(vec![Value::BulkString(b"alive".to_vec())]);
-    assert_eq!(run(FOLD.source, &store[..3], &fold), alive);
+    assert_eq!(run(FOLD.source(), &store[..3], &fold), alive);
 }
 
 #[test]

@@ -11,11 +11,11 @@ use snapshot::{
 
 use self::steps::{Setup, Step, any_setup, any_step};
 use crate::{
-    Admission, Clock, CredentialState, Headroom, Lease, Member, NoneUsable, Outcome, Pick, Pool, Rest,
-    RestEnd, RestReason, RestScope, Resting, Settled, TokenCounts, WindowState,
+    Admission, Clock, CredentialState, Lease, Member, NoneUsable, Pick, Pool, Resting, Settled, TokenCounts,
+    WindowState,
     quota::{MILLION, used_ppm},
     rest::PROBE_LOCK,
-    testing::{World, credential, member, provider_name, rolling},
+    testing::{World, credential, member, provider_name},
 };
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
