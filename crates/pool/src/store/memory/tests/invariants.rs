@@ -1,47 +1,24 @@
 //! What holds after any sequence of operations.
 
+mod steps;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
-use snapshot::{Breaker, CallLimits, SecretVersion, Strategy as Selection, Timestamp};
+use snapshot::{
+    Breaker, CallLimits, CredentialName, QuotaWindow, SecretVersion, Strategy as Selection, Timestamp,
+};
 
+use self::steps::{Setup, Step, any_setup, any_step};
 use crate::{
-    Admission, Clock, Lease, Member, NoneUsable, Outcome, Pick, Pool, Rest, RestEnd, RestReason, RestScope,
-    Resting, Settled, TokenCounts,
+    Admission, Clock, CredentialState, Lease, Member, NoneUsable, Pick, Pool, Resting, Settled, TokenCounts,
+    WindowState,
+    quota::{MILLION, used_ppm},
     rest::PROBE_LOCK,
     testing::{World, credential, member, provider_name},
 };
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-
-#[derive(Clone, Debug)]
-enum Step {
-    Pick {
-        tried: Option<usize>,
-        affinity: Option<u64>,
-    },
-    Settle {
-        which: usize,
-        outcome: Outcome,
-        rest: Option<(RestScope, Rest)>,
-        withdraw: bool,
-    },
-    Commit(usize),
-    Drop(usize),
-    Report(usize, Rest),
-    Clear(usize),
-    SecretChanged(usize),
-    Wait(u64),
-}
-
-#[derive(Clone, Debug)]
-struct Setup {
-    strategy: Selection,
-    limits: Vec<CallLimits>,
-    client: CallLimits,
-    provider: Option<u32>,
-    second_tier: bool,
-}
 
 struct Held {
     lease: Lease,
@@ -61,93 +38,18 @@ struct Run {
     secrets: u32,
     picks: Vec<(usize, Timestamp)>,
     admissions: Vec<Timestamp>,
-}
-
-fn any_rest() -> impl Strategy<Value = Rest> {
-    let reason = prop_oneof![
-        Just(RestReason::RateLimited),
-        Just(RestReason::Unauthorized),
-        Just(RestReason::Failing)
-    ];
-    let end = prop_oneof![
-        (0..200u64).prop_map(|seconds| RestEnd::Stated(Duration::from_secs(seconds))),
-        (0..20_000u64).prop_map(|seconds| RestEnd::Hinted(Duration::from_secs(seconds))),
-        Just(RestEnd::Guessed),
-        Just(RestEnd::Guessed),
-    ];
-    (reason, end).prop_map(|(reason, end)| Rest { reason, end })
-}
-
-fn any_step() -> impl Strategy<Value = Step> {
-    let outcome = prop_oneof![
-        4 => Just(Outcome::Succeeded),
-        1 => Just(Outcome::CallerFault),
-        2 => Just(Outcome::CredentialFault),
-        2 => Just(Outcome::UpstreamFault),
-        1 => Just(Outcome::Cancelled),
-    ];
-    let scope = prop_oneof![Just(RestScope::Credential), Just(RestScope::CredentialAndModel)];
-    let rest = prop::option::weighted(0.3, (scope, any_rest()));
-    let settle = (any::<usize>(), outcome, rest, any::<bool>());
-    prop_oneof![
-        10 => (prop::option::weighted(0.2, 0..4usize), prop::option::weighted(0.3, 0..3u64))
-            .prop_map(|(tried, affinity)| Step::Pick { tried, affinity }),
-        6 => settle.prop_map(|(which, outcome, rest, withdraw)| Step::Settle { which, outcome, rest, withdraw }),
-        1 => any::<usize>().prop_map(Step::Commit),
-        2 => any::<usize>().prop_map(Step::Drop),
-        1 => (0..4usize, any_rest()).prop_map(|(name, rest)| Step::Report(name, rest)),
-        1 => (0..4usize).prop_map(Step::Clear),
-        1 => (0..4usize).prop_map(Step::SecretChanged),
-        6 => (0..30_000u64).prop_map(Step::Wait),
-    ]
-}
-
-fn any_strategy() -> impl Strategy<Value = Selection> {
-    prop_oneof![
-        Just(Selection::RoundRobin),
-        Just(Selection::Weighted),
-        Just(Selection::LeastBusy),
-        Just(Selection::FillFirst)
-    ]
-}
-
-fn any_limits() -> impl Strategy<Value = CallLimits> {
-    let limit = |range: std::ops::Range<u32>| prop::option::of(range);
-    (limit(0..4), limit(0..6), limit(0..50)).prop_map(|(concurrency, requests, tokens)| CallLimits {
-        concurrency,
-        requests_per_minute: requests,
-        tokens_per_minute: tokens.map(u64::from),
-    })
-}
-
-fn any_setup() -> impl Strategy<Value = Setup> {
-    (
-        any_strategy(),
-        prop::collection::vec(any_limits(), 4),
-        any_limits(),
-        prop::option::weighted(0.3, 1..6u32),
-        any::<bool>(),
-    )
-        .prop_map(|(strategy, limits, mut client, provider, second_tier)| {
-            // The caller is limited widely, or there would be little to see.
-            client.concurrency = client.concurrency.map(|limit| limit + 4);
-            client.requests_per_minute = client.requests_per_minute.map(|limit| limit * 4);
-            Setup {
-                strategy,
-                limits,
-                client,
-                provider,
-                second_tier,
-            }
-        })
+    /// What the upstream last said of each one's quota, and until when that holds.
+    said: [(u32, Timestamp); 4],
 }
 
 impl Run {
     fn new(setup: Setup) -> Self {
         let members: Vec<Member> = (1..)
-            .zip(NAMES.iter().zip(&setup.limits))
-            .map(|(weight, (name, limits))| Member {
+            .zip(NAMES)
+            .zip(setup.limits.iter().zip(&setup.quotas))
+            .map(|((weight, name), (limits, quota))| Member {
                 limits: *limits,
+                quota: quota.as_slice().into(),
                 weight,
                 ..member(name)
             })
@@ -163,6 +65,7 @@ impl Run {
             open_for: Duration::from_secs(20),
         };
         world.limits = setup.client;
+        world.budgets.clone_from(&setup.budgets);
         let pool = Pool::in_memory(world.clock.clone());
         Self {
             setup,
@@ -172,6 +75,7 @@ impl Run {
             secrets: 0,
             picks: Vec::new(),
             admissions: Vec::new(),
+            said: [(0, Timestamp::EPOCH); 4],
         }
     }
 
@@ -186,9 +90,13 @@ impl Run {
                 which,
                 outcome,
                 rest,
+                headroom,
                 withdraw,
             } => {
                 if let Some(held) = self.take(which) {
+                    if let Some(headroom) = headroom {
+                        self.said[held.name] = (headroom.used, self.now() + headroom.resets_in);
+                    }
                     let usage = TokenCounts {
                         input: 7,
                         ..TokenCounts::default()
@@ -197,7 +105,7 @@ impl Run {
                         outcome,
                         usage: Some(usage),
                         rest,
-                        headroom: None,
+                        headroom,
                     });
                     held.admission.settle(usage.total());
                     if withdraw {
@@ -219,6 +127,11 @@ impl Run {
             }
 
             Step::Clear(name) => self.pool.clear_rest(&provider_name(), &credential(NAMES[name])),
+            Step::ResetQuota(name) => {
+                self.said[name] = (0, Timestamp::EPOCH);
+                self.pool.reset_quota(&provider_name(), &credential(NAMES[name]));
+            }
+            Step::ResetBudgets => self.pool.reset_budgets(&self.world.client),
             Step::SecretChanged(name) => {
                 self.secrets += 1;
                 let version = SecretVersion(self.secrets.to_string().into());
@@ -243,9 +156,11 @@ impl Run {
             affinity,
             ..self.world.pick()
         };
+        let budgets = self.budgets().await;
         let Ok((admission, lease)) = self.pool.enter(self.world.admit(), pick).await else {
             return;
         };
+        assert!(!budgets, "a budget was used up");
         self.admissions.push(now);
         match lease {
             Ok(lease) => {
@@ -263,6 +178,13 @@ impl Run {
                         !self.is_probed(name, rest),
                         "another probe of {rest:?} is under way"
                     );
+                }
+                assert!(
+                    !state.is_some_and(|state| self.out_of_quota(name, state)),
+                    "{name} was out of quota"
+                );
+                if self.setup.strategy == Selection::MostHeadroom && affinity.is_none() {
+                    self.had_most_headroom(name, &before, &tried);
                 }
                 self.picks.push((name, now));
                 let held = Held {
@@ -306,6 +228,49 @@ impl Run {
         self.held.iter().any(probes)
     }
 
+    /// Whether a budget of the caller is used up.
+    async fn budgets(&self) -> bool {
+        let asked = [(&self.world.client, &*self.world.budgets)];
+        let state = self.pool.look_up_clients(&asked).await.remove(0);
+        used_up(&self.setup.budgets, &state.budgets)
+    }
+
+    fn out_of_quota(&self, name: usize, state: &CredentialState) -> bool {
+        used_up(&self.setup.quotas[name], &state.windows)
+    }
+
+    /// Nobody of the tier that could have served has used a smaller part of its quota.
+    fn had_most_headroom(&self, picked: usize, before: &[CredentialState], tried: &[CredentialName]) {
+        let tier = |name: usize| self.setup.second_tier && name >= 2;
+        let lead = self.lead(picked, before);
+        for (name, letter) in NAMES.iter().enumerate() {
+            if name == picked || tier(name) != tier(picked) || tried.contains(&credential(letter)) {
+                continue;
+            }
+            let other = self.lead(name, before);
+            assert!(
+                other >= lead || self.cannot_serve(name),
+                "{letter} has used {other}, {} {lead}",
+                NAMES[picked]
+            );
+        }
+    }
+
+    fn lead(&self, name: usize, states: &[CredentialState]) -> u32 {
+        let (said, until) = self.said[name];
+        let mut lead = if until > self.now() { said.min(MILLION) } else { 0 };
+        let state = states.iter().find(|state| state.name.name() == NAMES[name]);
+        for used in state.map(|state| &*state.windows).unwrap_or_default() {
+            let mut windows = self.setup.quotas[name].iter();
+            let window = windows.find(|window| window.name == used.name).expect("listed");
+            let parts = [(window.requests, used.requests), (window.tokens, used.tokens)];
+            for (limit, used) in parts {
+                lead = lead.max(limit.map_or(0, |limit| used_ppm(used, limit)));
+            }
+        }
+        lead
+    }
+
     fn cannot_serve(&self, name: usize) -> bool {
         let now = self.now();
         let limits = self.setup.limits[name];
@@ -319,8 +284,11 @@ impl Run {
         let state = states.iter().find(|state| state.name == credential(NAMES[name]));
         limits.concurrency.is_some_and(|most| in_flight >= most as usize)
             || limits.requests_per_minute.is_some_and(|most| recent.count() >= most as usize)
-            // Tokens are checked on their own; here it is enough that they may be the reason.
+            // Who is full because of tokens is looked at again when a call ends; that they may be the reason
+            // is enough here.
             || limits.tokens_per_minute.is_some()
+            || self.setup.quotas[name].iter().any(|window| window.tokens.is_some())
+            || state.is_some_and(|state| self.out_of_quota(name, state))
             || state.is_some_and(|state| {
                 state.rests.iter().any(|rest| rest.until > now || self.is_probed(name, rest))
             })
@@ -411,6 +379,16 @@ impl Run {
         }
         assert!(self.pool.breakers().iter().all(|breaker| breaker.in_flight == 0));
     }
+}
+
+/// Whether the limit of a window is reached.
+fn used_up(windows: &[QuotaWindow], used: &[WindowState]) -> bool {
+    windows.iter().any(|window| {
+        let found = used.iter().find(|used| used.name == window.name);
+        let (requests, tokens) = found.map_or((0, 0), |used| (used.requests, used.tokens));
+        window.requests.is_some_and(|most| requests >= most)
+            || window.tokens.is_some_and(|most| tokens >= most)
+    })
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
