@@ -228,6 +228,7 @@ fn local_client(key: &Secret) -> Vec<(ObjectName, Object)> {
         admin: true,
         models: None,
         limits: None,
+        budgets: Vec::new(),
         expires_at: None,
         debug_headers: true,
     };

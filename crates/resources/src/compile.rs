@@ -10,6 +10,7 @@ mod provider;
 mod route;
 mod secret;
 mod version;
+mod window;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -173,6 +174,12 @@ impl Compiling<'_> {
     }
 
     fn credential(&mut self, name: &ObjectName, object: &Credential) -> Verdict {
+        let quota = object.spec.quota.as_ref();
+        let windows = quota.map(|quota| &*quota.windows).unwrap_or_default();
+        let quota = match window::compile(windows, "spec.quota.windows") {
+            Ok(quota) => quota,
+            Err(refusal) => return Verdict::refused(refusal),
+        };
         let provider = match self.provider_of(name, &object.spec.provider_ref.name) {
             Ok(provider) => provider,
             Err(refusal) => return Verdict::unresolved(refusal),
@@ -192,7 +199,7 @@ impl Compiling<'_> {
             Err(refusal) => return Verdict::unresolved(refusal),
         };
         let version = self.key.version(&secret);
-        let credential = credential::compile(name, object, provider, version.clone());
+        let credential = credential::compile(name, object, provider, version.clone(), quota);
         self.version.object(Kind::Credential, name, &object.spec);
         self.version.part(version.0.as_bytes());
         for (label, value) in &credential.labels {

@@ -80,6 +80,8 @@ pub enum Reason {
     DuplicateName,
     /// Not accepted: the address is one that may not be used.
     AddressForbidden,
+    /// Not accepted: a calendar names a time zone that does not exist.
+    UnknownTimeZone,
     /// Not accepted: a client key is too short.
     WeakKey,
     /// Not accepted: another `ClientKey` has the same key.
@@ -117,6 +119,7 @@ impl Reason {
             Self::ReservedName => "ReservedName",
             Self::DuplicateName => "DuplicateName",
             Self::AddressForbidden => "AddressForbidden",
+            Self::UnknownTimeZone => "UnknownTimeZone",
             Self::WeakKey => "WeakKey",
             Self::DuplicateKey => "DuplicateKey",
             Self::Resolved => "Resolved",

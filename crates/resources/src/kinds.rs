@@ -9,10 +9,11 @@ mod common;
 mod credential;
 mod model_route;
 mod provider;
+mod window;
 
-pub use client_key::{ClientKey, ClientKeySpec, ClientModels};
+pub use client_key::{ClientKey, ClientKeySpec, ClientLimits, ClientModels, WhenStoreIsAway};
 pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference, Status};
-pub use credential::{ApiKey, Credential, CredentialModels, CredentialSpec};
+pub use credential::{ApiKey, Credential, CredentialModels, CredentialSpec, Quota};
 pub use model_route::{
     CredentialSelector, FallbackReason, ModelRoute, ModelRouteSpec, Retry, StreamStart, Target,
 };
@@ -21,6 +22,7 @@ pub use provider::{
     ErrorMatch, ErrorRule, Fault, Header, HeaderValueFrom, Listed, Provider, ProviderLimits, ProviderSpec,
     RestKind, RestOf, RestReach, Selection, Service, ServiceScheme, Strategy, Timeouts, Tls,
 };
+pub use window::{Calendar, CalendarUnit, Weekday, Window};
 
 /// The pattern of a duration.
 pub(crate) const DURATION: &str = "^([0-9]{1,6}(ms|s|m|h)){1,4}$";
@@ -30,6 +32,10 @@ pub(crate) const MODEL_NAME: &str = r"^[^\s*]+$";
 pub(crate) const MODEL_PATTERN: &str = r"^\S+$";
 /// The pattern of a header's name.
 pub(crate) const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+/// The pattern of a window's name.
+pub(crate) const WINDOW_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// The pattern of a time of day.
+pub(crate) const TIME_OF_DAY: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 
 /// The API group of all kinds.
 pub const GROUP: &str = "roundhouse.dev";

@@ -2,14 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use snapshot::{Client, ClientName, KeyDigest, Timestamp};
+use snapshot::{CallLimits, Client, ClientName, KeyDigest, Timestamp, WhenStoreIsAway};
 
-use super::{
-    Compiling, Verdict,
-    credential::{limits, patterns},
-    secret,
+use super::{Compiling, Verdict, credential::patterns, secret, window};
+use crate::{
+    Identity, Kind, Object, Reason,
+    condition::Refusal,
+    kinds::{self, ClientKey},
 };
-use crate::{Identity, Kind, Object, Reason, condition::Refusal, kinds::ClientKey};
 
 /// Shorter keys could be guessed.
 const MIN_KEY: usize = 20;
@@ -71,14 +71,26 @@ fn add(compiling: &mut Compiling<'_>, identity: &Identity, object: &ClientKey, d
             return Verdict::refused(Refusal::new(Reason::InvalidSpec, message));
         }
     };
+    let budgets = match window::compile(&spec.budgets, "spec.budgets") {
+        Ok(budgets) => budgets,
+        Err(refusal) => return Verdict::refused(refusal),
+    };
+    let limits = spec.limits.unwrap_or_default();
     let client = Client {
         name: ClientName::from(identity.name.clone()),
         digests: vec![digest],
         admin: spec.admin,
         models: patterns(&spec.models.clone().unwrap_or_default().allow),
-        limits: limits(spec.limits),
-        when_store_is_away: snapshot::WhenStoreIsAway::default(),
-        budgets: Vec::new(),
+        limits: CallLimits {
+            concurrency: limits.concurrency,
+            requests_per_minute: limits.requests_per_minute,
+            tokens_per_minute: limits.tokens_per_minute,
+        },
+        when_store_is_away: match limits.when_store_is_away {
+            kinds::WhenStoreIsAway::Share => WhenStoreIsAway::Share,
+            kinds::WhenStoreIsAway::Refuse => WhenStoreIsAway::Refuse,
+        },
+        budgets,
         expires_at,
         debug_headers: spec.debug_headers,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use snapshot::{
-    CallLimits, Credential, CredentialName, ModelFilter, ModelPattern, ObjectName, ProviderName,
+    CallLimits, Credential, CredentialName, ModelFilter, ModelPattern, ObjectName, ProviderName, QuotaWindow,
     SecretVersion,
 };
 
@@ -14,6 +14,7 @@ pub(super) fn compile(
     object: &kinds::Credential,
     provider: ProviderName,
     secret_version: SecretVersion,
+    quota: Vec<QuotaWindow>,
 ) -> Credential {
     let spec = &object.spec;
     let filter = spec.models.clone().unwrap_or_default();
@@ -29,7 +30,7 @@ pub(super) fn compile(
             deny: patterns(&filter.deny),
         },
         limits: limits(spec.limits),
-        quota: Vec::new().into(),
+        quota: quota.into(),
         suspended: spec.suspend,
     }
 }
@@ -56,7 +57,7 @@ pub(super) fn patterns(texts: &[String]) -> Vec<ModelPattern> {
     texts.iter().map(|text| ModelPattern::new(text)).collect()
 }
 
-pub(super) fn limits(limits: Option<Limits>) -> CallLimits {
+fn limits(limits: Option<Limits>) -> CallLimits {
     let limits = limits.unwrap_or_default();
     CallLimits {
         concurrency: limits.concurrency,

@@ -219,6 +219,7 @@ fn selection(spec: &ProviderSpec) -> Result<Selection, Verdict> {
             kinds::Strategy::LeastBusy => Strategy::LeastBusy,
             kinds::Strategy::Weighted => Strategy::Weighted,
             kinds::Strategy::FillFirst => Strategy::FillFirst,
+            kinds::Strategy::MostHeadroom => Strategy::MostHeadroom,
         },
         max_wait: spec.selection.max_wait.0,
         affinity: Affinity {

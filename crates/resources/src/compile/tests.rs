@@ -1,6 +1,7 @@
 //! Objects in, snapshot and conditions out.
 
 mod endpoint;
+mod windows;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -4,7 +4,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, SecretKeyReference, Status};
+use super::{SecretKeyReference, Status, Window};
 
 /// One caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -38,7 +38,21 @@ pub struct ClientKeySpec {
     pub models: Option<ClientModels>,
     /// What it may use at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Limits>,
+    pub limits: Option<ClientLimits>,
+    /// What it may use within longer periods, of which each needs a number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        extend(
+            "x-kubernetes-list-type" = "map",
+            "x-kubernetes-list-map-keys" = ["name"],
+            "x-kubernetes-validations" = [{
+                "rule": "self.all(budget, has(budget.requests) || has(budget.tokens))",
+                "message": "a budget needs requests or tokens"
+            }]
+        )
+    )]
+    pub budgets: Vec<Window>,
     /// When it stops working, such as `2027-01-31T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), extend("format" = "date-time"))]
@@ -46,6 +60,38 @@ pub struct ClientKeySpec {
     /// Whether answers carry `x-roundhouse-credential` and `x-roundhouse-attempts`.
     #[serde(default)]
     pub debug_headers: bool,
+}
+
+/// Upper bounds on use. What is not set is not bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientLimits {
+    /// Calls at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub concurrency: Option<u32>,
+    /// Calls in any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub requests_per_minute: Option<u32>,
+    /// Tokens, of input and output together, in any 60 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
+    pub tokens_per_minute: Option<u64>,
+    /// What becomes of limits and budgets while gateways cannot reach the store in which they agree on what
+    /// is used: `Share` (each gateway allows its share) or `Refuse` (calls are refused).
+    #[serde(default)]
+    pub when_store_is_away: WhenStoreIsAway,
+}
+
+/// What becomes of a caller's limits while gateways cannot agree on what is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenStoreIsAway {
+    /// Each gateway allows its share.
+    #[default]
+    Share,
+    /// Calls are refused.
+    Refuse,
 }
 
 /// The models that a `ClientKey` may name: names, or globs with `*`.

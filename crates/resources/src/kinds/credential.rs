@@ -4,7 +4,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, LocalReference, SecretKeyReference, Status};
+use super::{Limits, LocalReference, SecretKeyReference, Status, Window};
 
 /// One account or key of a Provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -48,6 +48,9 @@ pub struct CredentialSpec {
     /// What may be asked of it at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// What its account allows within longer periods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
     /// Takes it out of use without deleting it.
     #[serde(default)]
     pub suspend: bool,
@@ -59,6 +62,18 @@ pub struct CredentialSpec {
 pub struct ApiKey {
     /// Where the key is kept. Newlines at its end are not part of it.
     pub secret_ref: SecretKeyReference,
+}
+
+/// What an account allows within longer periods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Quota {
+    /// The Credential rests from the moment when one of them is used up until its period ends. A window
+    /// without numbers is used up when the upstream says so.
+    #[schemars(
+        length(min = 1, max = 8),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub windows: Vec<Window>,
 }
 
 /// The upstream models that a Credential may serve: names, or globs with `*`.

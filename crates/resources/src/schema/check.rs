@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Kind, Reason,
-    kinds::{DURATION, HEADER_NAME, MODEL_NAME, MODEL_PATTERN},
+    kinds::{DURATION, HEADER_NAME, MODEL_NAME, MODEL_PATTERN, TIME_OF_DAY, WINDOW_NAME},
     manifest::{
         Problem,
         yaml::{Content, Node},
@@ -322,6 +322,10 @@ fn in_words(pattern: &str) -> String {
         MODEL_PATTERN => "expected a name without spaces".to_owned(),
         MODEL_NAME => "expected a name without spaces and `*`".to_owned(),
         HEADER_NAME => "expected the name of a header".to_owned(),
+        TIME_OF_DAY => "expected a time of day such as 09:00".to_owned(),
+        WINDOW_NAME => {
+            "expected lower case letters, digits and `-`, with a letter or digit at both ends".to_owned()
+        }
         other => format!("does not match {other}"),
     }
 }

@@ -10,7 +10,8 @@ use crate::kinds::{Duration, HEADER_NAME};
 #[serde(rename_all = "camelCase", default)]
 pub struct Selection {
     /// `RoundRobin` (each in turn), `LeastBusy` (fewest calls in flight), `Weighted` (in proportion to
-    /// weights) or `FillFirst` (the first that is usable, by name).
+    /// weights), `FillFirst` (the first that is usable, by name) or `MostHeadroom` (the one that has used
+    /// the smallest part of its quota).
     pub strategy: Strategy,
     /// How long a call waits when all Credentials are merely full.
     pub max_wait: Duration,
@@ -40,6 +41,8 @@ pub enum Strategy {
     Weighted,
     /// The first that is usable, in order of name.
     FillFirst,
+    /// The one that has used the smallest part of its quota.
+    MostHeadroom,
 }
 
 /// What keeps a conversation on one Credential.
