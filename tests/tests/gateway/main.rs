@@ -47,6 +47,8 @@ mod passthrough;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod rests;
