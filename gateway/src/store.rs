@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use pool::{
-    AnyStore, Clock, Memory, Redis, RedisSettings,
+    AnyStore, Clock, Redis, RedisSettings,
     redis::{
         ledger::{Incarnation, SharedLedger},
         link::{Link, LinkSettings, LinkState},
@@ -58,7 +58,7 @@ pub(crate) async fn open(
 ) -> anyhow::Result<(Stores, Option<Sharing>)> {
     let ledger = Arc::new(Ledger::default());
     let Some(url) = &arguments.redis_url else {
-        let pool = Pool::new(AnyStore::Memory(Memory::default()), clock.clone());
+        let pool = Pool::new(AnyStore::Memory(Box::default()), clock.clone());
         let stores = Stores {
             pool,
             ledger,
@@ -86,7 +86,7 @@ pub(crate) async fn open(
         owner: format!("{incarnation:032x}"),
         callers_clock: false,
     };
-    let pool = Pool::new(AnyStore::Redis(Redis::new(link, redis)), clock.clone());
+    let pool = Pool::new(AnyStore::Redis(Box::new(Redis::new(link, redis))), clock.clone());
     let stores = Stores {
         pool,
         ledger,

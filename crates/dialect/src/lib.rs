@@ -54,6 +54,6 @@ pub use headers::{request_header_allowed, response_header_allowed};
 pub use models::{ModelEntry, Page, encode_model, encode_models};
 pub use operation::{Api, Dialect, Operation, Passthrough};
 pub use peek::{Edits, JsonType, Member, PeekError, Peeked, Segments, peek};
-pub use refusal::{Refusal, RefusalKind, Retry, read_refusal, retry_after, scrub};
+pub use refusal::{Headroom, Refusal, RefusalKind, Retry, headroom, read_refusal, retry_after, scrub};
 pub use tap::{Ending, Tap};
 pub use usage::Usage;

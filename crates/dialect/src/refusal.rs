@@ -4,6 +4,7 @@
 //! the fault and what rests follow. The rules are in `rules`, each with the vendor it is there for.
 
 mod body;
+mod headroom;
 pub mod retry_after;
 mod rules;
 mod scrub;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+pub use headroom::{Headroom, headroom};
 pub use scrub::scrub;
 
 use crate::Dialect;

@@ -9,7 +9,7 @@ use std::{
 
 use pool::{
     Outcome, Pool, Rest, RestEnd, RestReason, Settled, SystemClock, TokenCounts,
-    testing::{World, member, provider_name},
+    testing::{World, member, provider_name, requests, tokens},
 };
 use snapshot::{CallLimits, Strategy};
 
@@ -57,11 +57,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             1000,
             limits,
         ),
+        (
+            "3 members, two quotas, MostHeadroom",
+            Strategy::MostHeadroom,
+            3,
+            3,
+            CallLimits::default(),
+        ),
     ] {
         let members: Vec<_> = (0..count)
             .map(|number| {
                 let mut member = member(&format!("account-{number:04}"));
                 member.limits = limits;
+                if strategy == Strategy::MostHeadroom {
+                    member.quota = [
+                        requests("5h", 5 * 3600, u64::MAX),
+                        tokens("week", 168 * 3600, u64::MAX),
+                    ]
+                    .into();
+                }
                 member
             })
             .collect();

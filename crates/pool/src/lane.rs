@@ -190,6 +190,7 @@ mod tests {
     use snapshot::{CallLimits, Strategy};
 
     use super::{Lane, Member};
+    use crate::testing::rolling;
 
     fn member(name: &str, weight: u32, concurrency: Option<u32>) -> Member {
         Member {
@@ -201,6 +202,10 @@ mod tests {
             },
             quota: Vec::new().into(),
         }
+    }
+
+    fn with_quota(name: &str, seconds: u64) -> Member {
+        crate::testing::with_quota(name, &[rolling("window", seconds)])
     }
 
     fn lane(model: &str, strategy: Strategy, members: Vec<Member>) -> Lane {
@@ -228,9 +233,21 @@ mod tests {
                 Strategy::RoundRobin,
                 vec![member("ns/a", 1, Some(0)), ab[1].clone()],
             ),
+            lane(
+                "m",
+                Strategy::RoundRobin,
+                vec![with_quota("a", 60), member("ns/b", 1, None)],
+            ),
+            lane(
+                "m",
+                Strategy::RoundRobin,
+                vec![with_quota("a", 61), member("ns/b", 1, None)],
+            ),
         ];
-        for other in others {
-            assert_ne!(same.id(), other.id(), "{other:?} is another lane");
-        }
+        let mut ids: Vec<_> = others.iter().chain([&same]).map(Lane::id).collect();
+        ids.sort();
+        let count = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "each of {others:?} is another lane");
     }
 }

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dialect::{Retry, retry_after};
-use pool::{Blame, NoneUsable, Outcome, Settled, usage::Open};
+use dialect::{Retry, headroom, retry_after};
+use http::HeaderMap;
+use pool::{Blame, Headroom, NoneUsable, Outcome, Settled, usage::Open};
 use smallvec::SmallVec;
-use snapshot::{CredentialName, FallbackOn, Fault, ProviderName, Timestamp};
+use snapshot::{CredentialName, FallbackOn, Fault, ProviderName, Strategy, Timestamp};
 use tracing::Instrument;
 
 use super::{
@@ -58,6 +59,8 @@ struct Trail {
     waited: Duration,
     /// What the last upstream said of its remaining quota: nothing is left for this long.
     spent: Option<Duration>,
+    /// How much of its limits is used, in its own words, where that decides who is next.
+    headroom: Option<Headroom>,
     /// Credentials of the present hop that were asked.
     tried: SmallVec<[CredentialName; 4]>,
     /// A refusal whose meaning waits for a second opinion.
@@ -141,15 +144,15 @@ impl Dispatch {
                     self.app
                         .metrics
                         .attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
-                    let (attempts, waited, spent) = (trail.attempts, trail.waited, trail.spent);
                     let attempt = Attempt {
                         lease,
                         open,
                         provider,
                         credential,
-                        attempts,
-                        waited,
-                        spent,
+                        attempts: trail.attempts,
+                        waited: trail.waited,
+                        spent: trail.spent,
+                        headroom: trail.headroom,
                     };
                     return Ok(Some(Delivery { answer, attempt }));
                 }
@@ -194,6 +197,10 @@ impl Dispatch {
                 Some(Retry::Reset(wait)) => Some(wait),
                 Some(Retry::After(_)) | None => None,
             };
+            trail.headroom = match hop.provider.provider.selection.strategy {
+                Strategy::MostHeadroom => self.headroom(&reply.headers),
+                Strategy::RoundRobin | Strategy::LeastBusy | Strategy::Weighted | Strategy::FillFirst => None,
+            };
             classify(&self.app, &self.call, hop, credential, reply, &reading).await
         };
         let span = tracing::debug_span!(
@@ -206,6 +213,15 @@ impl Dispatch {
         let answer = answer.instrument(span).await;
         trail.waited += began.elapsed();
         answer.map(|answer| (answer, open))
+    }
+
+    /// What an upstream says of the limits of the account.
+    fn headroom(&self, headers: &HeaderMap) -> Option<Headroom> {
+        let told = headroom(headers, self.app.since_epoch())?;
+        Some(Headroom {
+            used: told.used,
+            resets_in: told.resets_in,
+        })
     }
 
     /// Settles a failed attempt and decides where to go.

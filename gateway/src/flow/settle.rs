@@ -7,7 +7,7 @@ use std::{
 
 use dialect::{Operation, Refusal, Usage};
 use http::StatusCode;
-use pool::{Rest, RestEnd, Settled, TokenCounts, usage::Open};
+use pool::{Headroom, Rest, RestEnd, Settled, TokenCounts, usage::Open};
 use snapshot::{CredentialName, ProviderName, RestReason, RestScope, Timeouts};
 
 use super::{
@@ -70,6 +70,8 @@ pub(crate) struct Attempt {
     pub(crate) waited: Duration,
     /// The upstream said that nothing is left for this long.
     pub(crate) spent: Option<Duration>,
+    /// What the upstream said of the account's limits.
+    pub(crate) headroom: Option<Headroom>,
 }
 
 /// Bytes of a request's JSON per token, roughly, for estimates of calls that were cancelled.
@@ -291,6 +293,7 @@ impl Settlement {
             credential,
             waited,
             spent,
+            headroom,
             ..
         }) = self.attempt.take()
         {
@@ -324,7 +327,7 @@ impl Settlement {
                 outcome,
                 usage: charged.map(counts),
                 rest,
-                headroom: None,
+                headroom,
             });
         }
         self.slot = None;

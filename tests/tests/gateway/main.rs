@@ -49,6 +49,8 @@ mod passthrough;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod rests;

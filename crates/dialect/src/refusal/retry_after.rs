@@ -39,7 +39,7 @@ pub(super) fn bounded(retry: Retry) -> Retry {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
@@ -60,9 +60,7 @@ fn exhausted(headers: &HeaderMap, now: Duration) -> Option<Duration> {
     let mut longest = None;
     for (name, value) in headers {
         let name = name.as_str();
-        let is_limit = name.starts_with("x-ratelimit-") || name.starts_with("anthropic-ratelimit-");
-        if !is_limit || !name.contains("-remaining") || value.to_str().ok().is_none_or(|left| !is_zero(left))
-        {
+        if !is_remaining(name) || value.to_str().ok().is_none_or(|left| !is_zero(left)) {
             continue;
         }
         let wait =
@@ -72,13 +70,19 @@ fn exhausted(headers: &HeaderMap, now: Duration) -> Option<Duration> {
     longest
 }
 
+/// Whether a header tells how much of a limit is left.
+pub(super) fn is_remaining(name: &str) -> bool {
+    let is_limit = name.starts_with("x-ratelimit-") || name.starts_with("anthropic-ratelimit-");
+    is_limit && name.contains("-remaining")
+}
+
 fn is_zero(text: &str) -> bool {
     text.trim().parse::<f64>().is_ok_and(|left| left <= 0.0)
 }
 
 /// The end of a window: Unix time in seconds or milliseconds (`OpenRouter`), RFC 3339 (Anthropic), a Go duration
 /// (`OpenAI`), or plain seconds from now (Azure, Cerebras).
-fn reset(value: &str, now: Duration) -> Option<Duration> {
+pub(super) fn reset(value: &str, now: Duration) -> Option<Duration> {
     const EPOCH_SECONDS: f64 = 1e9;
     const EPOCH_MILLISECONDS: f64 = 1e12;
     let wait = match value.parse::<f64>() {

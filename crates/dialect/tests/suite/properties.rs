@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialect::{
-    Api, Dialect, Edits, Operation, Passthrough, PeekError, Retry, Segments, peek, read_answer, read_refusal,
-    retry_after,
+    Api, Dialect, Edits, Operation, Passthrough, PeekError, Retry, Segments, headroom, peek, read_answer,
+    read_refusal, retry_after,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
@@ -271,10 +271,14 @@ proptest! {
         for name in ["retry-after", "retry-after-ms", "x-ratelimit-reset-tokens", "anthropic-ratelimit-requests-reset"] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&retry).unwrap());
         }
+        headers.insert("x-ratelimit-limit-tokens", HeaderValue::from_str(&retry).unwrap());
         headers.insert("x-ratelimit-remaining-tokens", HeaderValue::from_static("0"));
         headers.insert("anthropic-ratelimit-requests-remaining", HeaderValue::from_static("0"));
         let now = Duration::from_secs(1_790_000_000);
         let _ = (peek(operation, &bytes), read_answer(operation, &bytes), retry_after::parse(&headers, now));
+        if let Some(found) = headroom(&headers, now) {
+            prop_assert!(found.used <= 1_000_000 && !found.resets_in.is_zero());
+        }
         for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
             let refusal = read_refusal(dialect, status, &headers, &bytes, now);
             prop_assert_eq!(refusal.status, status);

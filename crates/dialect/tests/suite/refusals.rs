@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use dialect::{Dialect, Refusal, Retry, read_refusal, retry_after};
+use dialect::{Dialect, Headroom, Refusal, Retry, headroom, read_refusal, retry_after};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// 2026-11-21, 04:16:07 UTC.
@@ -178,5 +178,75 @@ fn every_form_of_retry_after_is_understood() {
             _ => Retry::Reset(seconds(wait)),
         });
         assert_eq!(retry_after::parse(&head, NOW), expected, "{head:?}");
+    }
+}
+
+#[test]
+fn the_most_used_limit_is_told() {
+    // Headers, and what they mean: used parts per million and seconds until the reset, or nothing.
+    let cases = [
+        ("", None),
+        (
+            "x-ratelimit-limit-requests=60|x-ratelimit-remaining-requests=45|x-ratelimit-reset-requests=1m",
+            Some((250_000, "60")),
+        ),
+        (
+            "x-ratelimit-limit-requests=3|x-ratelimit-remaining-requests=1|x-ratelimit-reset-requests=1s|\
+             x-ratelimit-limit-tokens=1000|x-ratelimit-remaining-tokens=100|x-ratelimit-reset-tokens=6m0s",
+            Some((900_000, "360")),
+        ),
+        (
+            "anthropic-ratelimit-input-tokens-limit=40000|anthropic-ratelimit-input-tokens-remaining=0|\
+             anthropic-ratelimit-input-tokens-reset=2026-11-21T04:16:37Z",
+            Some((1_000_000, "30")),
+        ),
+        (
+            "x-ratelimit-limit=10|x-ratelimit-remaining=9|x-ratelimit-reset=1795234600",
+            Some((100_000, "33")),
+        ),
+        // Of equally used ones the last to reset.
+        (
+            "x-ratelimit-limit-a=2|x-ratelimit-remaining-a=1|x-ratelimit-reset-a=20|\
+             x-ratelimit-limit-b=4|x-ratelimit-remaining-b=2|x-ratelimit-reset-b=10",
+            Some((500_000, "20")),
+        ),
+        // Subscriptions tell fractions; one of them is about a single model.
+        (
+            "anthropic-ratelimit-unified-5h-utilization=0.25|anthropic-ratelimit-unified-5h-reset=1795234600|\
+             anthropic-ratelimit-unified-7d-utilization=0.5|anthropic-ratelimit-unified-7d-reset=1795234667|\
+             anthropic-ratelimit-unified-7d-sonnet-utilization=0.9|anthropic-ratelimit-unified-7d-sonnet-reset=1795234667",
+            Some((500_000, "100")),
+        ),
+        (
+            "anthropic-ratelimit-unified-5h-utilization=1.04|anthropic-ratelimit-unified-5h-reset=1795234600",
+            Some((1_000_000, "33")),
+        ),
+        // A limit that is whole again, or of which not all is told, says nothing.
+        (
+            "x-ratelimit-limit=10|x-ratelimit-remaining=9|x-ratelimit-reset=0",
+            None,
+        ),
+        ("x-ratelimit-limit=10|x-ratelimit-remaining=9", None),
+        ("x-ratelimit-remaining=9|x-ratelimit-reset=9", None),
+        (
+            "x-ratelimit-limit=0|x-ratelimit-remaining=0|x-ratelimit-reset=9",
+            None,
+        ),
+        (
+            "x-ratelimit-limit=nan|x-ratelimit-remaining=many|x-ratelimit-reset=9",
+            None,
+        ),
+        (
+            "x-ratelimit-limit=10|x-ratelimit-remaining=20|x-ratelimit-reset=9",
+            Some((0, "9")),
+        ),
+    ];
+    for (head, expected) in cases {
+        let head = headers(head.split('|').filter_map(|pair| pair.split_once('=')));
+        let expected = expected.map(|(used, wait)| Headroom {
+            used,
+            resets_in: seconds(wait),
+        });
+        assert_eq!(headroom(&head, NOW), expected, "{head:?}");
     }
 }

@@ -14,9 +14,9 @@ use crate::{
 #[derive(Debug)]
 pub enum AnyStore {
     /// The state of this process alone.
-    Memory(Memory),
+    Memory(Box<Memory>),
     /// State that replicas share.
-    Redis(Redis),
+    Redis(Box<Redis>),
 }
 
 /// What either store gives.

@@ -381,7 +381,7 @@ impl Redis {
             .text(pinned.map_or("", |(name, _)| name))
             .optional(pinned.map(|(_, lane)| lane))
             .number(LOOKS)
-            .all(&self.lane_calendars(now, pick))
+            .all(&Self::lane_calendars(now, pick))
             .number(pick.lanes.len() as u64);
         for lane in pick.lanes {
             let tried = tried(lane, pick);
@@ -393,7 +393,7 @@ impl Redis {
         Some(call.arg(args))
     }
 
-    fn lane_calendars(&self, now: Timestamp, pick: &Pick<'_>) -> Args {
+    fn lane_calendars(now: Timestamp, pick: &Pick<'_>) -> Args {
         let mut calendars: Vec<&(String, snapshot::Calendar)> = Vec::new();
         for calendar in pick.lanes.iter().flat_map(|lane| &lane.text().calendars) {
             if !calendars.contains(&calendar) {
