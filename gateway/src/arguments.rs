@@ -111,6 +111,18 @@ pub struct Serve {
     )]
     pub redis_prefix: String,
 
+    /// How long a call waits for an answer of the Redis before it goes on without. Three late answers in a row count as
+    /// an outage.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_REDIS_DEADLINE",
+        value_name = "DURATION",
+        default_value = "40ms",
+        requires = "redis_url",
+        value_parser = duration
+    )]
+    pub redis_deadline: Duration,
+
     /// Serves callers without a client key. Refused unless every listener is loopback.
     #[arg(long, env = "ROUNDHOUSE_ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,

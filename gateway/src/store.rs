@@ -70,6 +70,8 @@ pub(crate) async fn open(
     let mut settings = LinkSettings::new(url.address().context("--redis-url")?);
     settings.password_file.clone_from(&arguments.redis_password_file);
     settings.prefix.clone_from(&arguments.redis_prefix);
+    settings.deadline = arguments.redis_deadline;
+    settings.background_deadline = settings.background_deadline.max(arguments.redis_deadline);
     settings.seed = u64::try_from(incarnation >> 64).unwrap_or_default();
     settings.scripts = Redis::scripts();
     let observer = Observer::new(StoreMeters::new(registry)?, health.clone(), clock.clone());

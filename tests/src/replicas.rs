@@ -28,6 +28,13 @@ impl Replicas {
         replicas
     }
 
+    /// The same, of gateways that wait for their store for seconds: a machine that runs many tests at once answers
+    /// late, and then replicas do not agree.
+    pub async fn start_patient(count: usize, store: &[String], fixture: &Fixture) -> Self {
+        let patience = ["--redis-deadline", "10s"].map(str::to_owned);
+        Self::start(count, &[store, &patience].concat(), fixture).await
+    }
+
     /// Starts `count` of them and waits until all are ready, which they are without their store too.
     pub async fn start_without_store(count: usize, store: &[String], fixture: &Fixture) -> Self {
         let mut starting = JoinSet::new();

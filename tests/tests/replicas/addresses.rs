@@ -8,7 +8,7 @@ use crate::rotation::expect_shared_rotation;
 async fn shares(store: &[String]) -> (Upstream, Replicas) {
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b", "c"]).admin();
-    let replicas = Replicas::start(2, store, &fixture).await;
+    let replicas = Replicas::start_patient(2, store, &fixture).await;
     expect_shared_rotation(&replicas, &upstream).await;
     replicas.expect_totals(&upstream).await;
     (upstream, replicas)

@@ -12,7 +12,7 @@ async fn start(redis: &Redis, upstream: &Upstream) -> Replicas {
         "/spec/selection/affinity",
         json!({ "by": "Header", "header": "x-conversation" }),
     );
-    Replicas::start(3, &redis.arguments(), &fixture).await
+    Replicas::start_patient(3, &redis.arguments(), &fixture).await
 }
 
 /// Makes a call of a conversation and returns the credential that it got.

@@ -27,7 +27,7 @@ async fn failures_at_all_replicas_add_up_and_one_call_probes() {
             json!([{ "providerRef": { "name": "p" }, "model": "m" }]),
         )
         .spec("retry", json!({ "attempts": 1 }));
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     for turn in 0..3 {
         let answer = replicas.client(turn).chat("r").await;
         assert!(

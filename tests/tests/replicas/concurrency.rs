@@ -62,7 +62,7 @@ async fn a_cap_of_two_is_never_exceeded_by_ten_gateways() {
         When::any(),
         Reply::json(200, json!({ "choices": [] })).after(Duration::from_millis(15)),
     );
-    let replicas = Replicas::start(10, &redis.arguments(), &fixture(&upstream)).await;
+    let replicas = Replicas::start_patient(10, &redis.arguments(), &fixture(&upstream)).await;
     call_all(&replicas, 600, |_| false).await;
     assert_eq!(upstream.count(), 600);
     let most = upstream.most_at_once();
@@ -82,7 +82,7 @@ async fn callers_that_leave_neither_exceed_the_cap_nor_keep_a_place() {
         When::any(),
         Reply::json(200, json!({ "choices": [] })).after(Duration::from_millis(15)),
     );
-    let replicas = Replicas::start(10, &redis.arguments(), &fixture(&upstream)).await;
+    let replicas = Replicas::start_patient(10, &redis.arguments(), &fixture(&upstream)).await;
     call_all(&replicas, 600, |turn| turn % 3 == 0).await;
     let most = upstream.most_at_once();
     for (name, most) in &most {
@@ -121,7 +121,7 @@ async fn a_clients_calls_at_once_are_counted_over_all_replicas() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a"]).spec("limits", json!({ "concurrency": 1 }));
-    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     let gate = Gate::new();
     let first = hold(&upstream, replicas.client(0), &gate).await;
     let answer = replicas.client(1).chat("m").await;
@@ -142,7 +142,7 @@ async fn a_providers_calls_at_once_are_counted_over_all_replicas() {
     let fixture = Fixture::pool(&upstream, ["a", "b", "c"])
         .amend("Provider", "p", "/spec/limits", json!({ "concurrency": 2 }))
         .amend("Provider", "p", "/spec/selection/maxWait", json!("100ms"));
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     let gate = Gate::new();
     let first = hold(&upstream, replicas.client(0), &gate).await;
     let second = hold(&upstream, replicas.client(1), &gate).await;
@@ -166,7 +166,7 @@ async fn a_caller_waits_for_a_place_that_another_replica_gives_back() {
     let fixture = Fixture::pool(&upstream, ["a"])
         .amend("Credential", "a", "/spec/limits", json!({ "concurrency": 1 }))
         .amend("Provider", "p", "/spec/selection/maxWait", json!("30s"));
-    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     let gate = Gate::new();
     let first = hold(&upstream, replicas.client(0), &gate).await;
     let client = replicas.client(1);

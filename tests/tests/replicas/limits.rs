@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 /// Sends 300 calls at once to three gateways and asserts that 100 pass and the others are told when to come back.
 async fn expect_a_hundred_of_three(fixture: Fixture, upstream: &Upstream) {
     let redis = Redis::start().await;
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     let mut calls = JoinSet::new();
     for turn in 0..300 {
         let client = replicas.client(turn);
@@ -54,7 +54,7 @@ async fn of_300_calls_at_once_a_credential_with_100_a_minute_serves_100() {
 /// Calls one replica after the other until one refuses; each of three alone would admit three calls of 16 tokens.
 async fn served_of(fixture: Fixture) -> usize {
     let redis = Redis::start().await;
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     for turn in 0..10 {
         let answer = replicas.client(turn).chat("m").await;
         if answer.status != 200 {

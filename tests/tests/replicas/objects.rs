@@ -23,7 +23,7 @@ async fn a_stored_response_is_found_from_every_replica() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b", "c"]);
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     for streamed in [false, true] {
         for maker in 0..3 {
             let body = json!({ "model": "m", "input": "x", "stream": streamed });
@@ -61,7 +61,7 @@ async fn an_id_that_nobody_made_is_not_guessed_at() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b"]);
-    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     let path = "/v1/responses/resp_a_0_0";
     replicas.client(0).get(path).await.openai_error(404);
     replicas.client(1).get(path).await.openai_error(404);
@@ -73,7 +73,7 @@ async fn a_file_is_found_from_every_replica() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b"]);
-    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     let form = "--B\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nassistants\r\n\
         --B\r\ncontent-disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\r\nhello\r\n--B--\r\n";
     let made = replicas

@@ -27,7 +27,7 @@ async fn no_replica_picks_a_credential_whose_rest_is_stored() {
     let upstream = Upstream::start().await;
     upstream.on(When::credential("a"), Reply::rate_limited("60"));
     let fixture = Fixture::pool(&upstream, ["a", "b", "c"]);
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     until_a_rests(&replicas, &upstream).await;
     let mut calls = JoinSet::new();
     for turn in 0..60 {
@@ -50,7 +50,7 @@ async fn every_replica_knows_when_the_first_is_back() {
     upstream.on(When::credential("a"), Reply::rate_limited("40"));
     upstream.on(When::credential("b"), Reply::rate_limited("20"));
     let fixture = Fixture::pool(&upstream, ["a", "b"]);
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     for turn in 0..3 {
         let answer = replicas.client(turn).chat("m").await;
         answer.openai_error(429);
@@ -69,7 +69,7 @@ async fn a_rest_that_ends_ends_for_all() {
     let upstream = Upstream::start().await;
     upstream.once(When::credential("a"), Reply::rate_limited("2"));
     let fixture = Fixture::pool(&upstream, ["a", "b"]);
-    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     until_a_rests(&replicas, &upstream).await;
     eventually("replica 1 uses a again", Duration::from_secs(10), || async {
         replicas.client(1).chat("m").await.expect(200);
@@ -88,7 +88,7 @@ async fn one_call_among_all_replicas_probes_the_end_of_a_guessed_rest() {
         Reply::error(429, "requests", "rate_limit_exceeded", "Rate limit reached."),
     );
     let fixture = Fixture::pool(&upstream, ["a", "b"]);
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     until_a_rests(&replicas, &upstream).await;
     let gate = Gate::new();
     upstream.on(
@@ -149,7 +149,7 @@ async fn a_new_key_ends_the_rest_of_the_old_one_for_all() {
         ),
     );
     let fixture = Fixture::pool(&upstream, ["a"]);
-    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     for turn in 0..2 {
         let answer = replicas.client(turn).chat("m").await;
         assert!(

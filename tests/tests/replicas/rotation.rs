@@ -33,7 +33,7 @@ async fn calls_to_different_replicas_take_turns() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b", "c"]);
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     expect_shared_rotation(&replicas, &upstream).await;
 }
 
@@ -42,7 +42,7 @@ async fn nine_thousand_calls_over_three_credentials_are_three_thousand_each() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b", "c"]).admin();
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     // Replicas get shares of the load that no three credentials divide.
     let shares = [0, 0, 0, 0, 1, 1, 2];
     let mut workers = JoinSet::new();
@@ -78,7 +78,7 @@ async fn weights_are_kept_exactly() {
     let fixture = Fixture::pool(&upstream, ["a", "b"])
         .amend("Provider", "p", "/spec/selection/strategy", json!("Weighted"))
         .amend("Credential", "a", "/spec/weight", json!(3));
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     for turn in 0..8 {
         replicas.client(turn).chat("m").await.expect(200);
     }
@@ -95,7 +95,7 @@ async fn what_one_replica_keeps_busy_the_others_avoid() {
         "/spec/selection/strategy",
         json!("LeastBusy"),
     );
-    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     let gate = Gate::new();
     upstream.once(
         When::any(),

@@ -7,7 +7,7 @@ async fn every_replica_tells_the_totals_of_all() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b"]).admin();
-    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
     // Uneven on purpose: replica 2 serves nobody.
     for turn in [0, 0, 0, 1, 1] {
         replicas.client(turn).chat("m").await.expect(200);
@@ -27,7 +27,7 @@ async fn totals_outlive_the_gateways_that_counted_them() {
     let redis = Redis::start().await;
     let upstream = Upstream::start().await;
     let fixture = Fixture::pool(&upstream, ["a", "b"]).admin();
-    let mut replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let mut replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     for turn in 0..6 {
         replicas.client(turn).chat("m").await.expect(200);
     }
@@ -36,7 +36,7 @@ async fn totals_outlive_the_gateways_that_counted_them() {
         let status = replicas[number].exit(std::time::Duration::from_secs(15)).await;
         assert_eq!(status.code(), Some(0), "{status}");
     }
-    let later = Replicas::start(2, &redis.arguments(), &fixture).await;
+    let later = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
     later.expect_totals(&upstream).await;
     later.client(0).chat("m").await.expect(200);
     later.expect_totals(&upstream).await;
