@@ -89,6 +89,7 @@ impl World {
             lanes: &self.lanes,
             tried: &[],
             pinned: None,
+            object: None,
             affinity: None,
         }
     }

@@ -315,10 +315,10 @@ impl Tag {
         }
     }
 
-    /// Speaks with the store until the tag is idle.
+    /// Speaks with the store until the link is gone.
     pub(super) async fn run(&self) {
         let mut link = self.context.link.changes();
-        while !self.is_idle() {
+        loop {
             if !self.context.link.is_up() {
                 if link.changed().await.is_err() {
                     return;

@@ -97,6 +97,7 @@ fn shortage(reply: &Reply, now: Timestamp) -> Shortage {
         },
         2 => NoneUsable::Full { soonest: until },
         3 => NoneUsable::BreakerOpen { until },
+        4 => NoneUsable::UnknownObject,
         _ => NoneUsable::Empty,
     };
     Shortage {

@@ -370,9 +370,10 @@ impl Redis {
             .optional(seat.map(|(_, lease)| lease))
             .text(pick.model)
             .optional(pick.provider.concurrency.map(u64::from));
-        args = match pick.affinity {
-            Some(hash) => args.text(&format!("{hash:016x}")),
-            None => args.text(""),
+        args = match (pick.object, pick.affinity) {
+            (Some(object), _) => args.text(&format!("b:{:032x}", object.0)),
+            (None, Some(hash)) => args.text(&format!("h:{hash:016x}")),
+            (None, None) => args.text(""),
         };
         args = args
             .number(micros(pick.provider.selection.affinity.ttl))

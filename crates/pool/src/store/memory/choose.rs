@@ -169,6 +169,19 @@ impl State {
         affinity: Option<u64>,
         patience: Duration,
     ) -> Result<Found<'a>, Shortage> {
+        if let Some(object) = pick.object {
+            let holder = self.objects.get(object.0, now).cloned();
+            let listed = |name: &CredentialName| pick.lanes.iter().any(|lane| lane.position(name).is_some());
+            let Some(holder) = holder.filter(listed) else {
+                return Err(UNKNOWN_OBJECT);
+            };
+            let Some((lane, member)) = locate(pick, &holder) else {
+                return Err(EMPTY);
+            };
+            return self
+                .usable(now, lane, member)
+                .map_err(|obstacle| one_shortage(obstacle, now));
+        }
         if let Some(pinned) = pick.pinned {
             let Some((lane, member)) = locate(pick, pinned) else {
                 return Err(EMPTY);
@@ -390,6 +403,11 @@ const EMPTY: Shortage = Shortage {
     releasable: false,
 };
 
+const UNKNOWN_OBJECT: Shortage = Shortage {
+    reason: NoneUsable::UnknownObject,
+    releasable: false,
+};
+
 fn full(soonest: Timestamp) -> Shortage {
     Shortage {
         reason: NoneUsable::Full { soonest },
@@ -417,7 +435,7 @@ fn one_shortage(obstacle: Obstacle, now: Timestamp) -> Shortage {
 
 /// What two tiers together are short of: being full is milder than resting, and the soonest end counts.
 fn worse(a: Shortage, b: Shortage) -> Shortage {
-    use NoneUsable::{BreakerOpen, Empty, Full, Resting};
+    use NoneUsable::{BreakerOpen, Empty, Full, Resting, UnknownObject};
     let releasable = a.releasable || b.releasable;
     let reason = match (a.reason, b.reason) {
         (Full { soonest: a }, Full { soonest: b } | Resting { soonest: b, .. })
@@ -432,6 +450,7 @@ fn worse(a: Shortage, b: Shortage) -> Shortage {
         }
         (resting @ Resting { .. }, _) | (_, resting @ Resting { .. }) => resting,
         (open @ BreakerOpen { .. }, _) | (_, open @ BreakerOpen { .. }) => open,
+        (UnknownObject, _) | (_, UnknownObject) => UnknownObject,
         (Empty, Empty) => Empty,
     };
     Shortage { reason, releasable }

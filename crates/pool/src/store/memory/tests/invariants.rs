@@ -198,7 +198,7 @@ impl Run {
             }
             Err(reason) => {
                 let soonest = match reason {
-                    NoneUsable::Empty => None,
+                    NoneUsable::Empty | NoneUsable::UnknownObject => None,
                     NoneUsable::Resting { soonest, .. } | NoneUsable::Full { soonest } => Some(soonest),
                     NoneUsable::BreakerOpen { until } => Some(until),
                 };
@@ -351,7 +351,9 @@ impl Run {
         let soonest = match self.pool.pick(self.world.pick()).await.map(drop) {
             Err(NoneUsable::Resting { soonest, .. } | NoneUsable::Full { soonest }) => soonest,
             Ok(()) | Err(NoneUsable::BreakerOpen { .. }) => return,
-            Err(NoneUsable::Empty) => panic!("there are members, and none was tried"),
+            Err(NoneUsable::Empty | NoneUsable::UnknownObject) => {
+                panic!("there are members, and none was tried")
+            }
         };
         let instant = Duration::from_micros(1);
         let nearly = soonest.since(self.now() + instant);
