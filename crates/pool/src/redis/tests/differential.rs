@@ -8,7 +8,10 @@ mod setting;
 mod side;
 mod step;
 
-use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use proptest::{
     prelude::*,
@@ -120,9 +123,9 @@ impl Run {
             self.now = self.now + stride;
             self.forgotten = self.now;
             self.live().await;
-            // Both sweep now, not at some later step.
-            self.both(&Step::Nothing).await;
+            // Both sweep now, not at some later step, and begin the lanes anew.
             self.sweep().await;
+            self.both(&Step::Nobody).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! One of the two stores under the steps.
 
+use std::time::Duration;
+
 use snapshot::{CredentialName, SecretVersion, Timestamp};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     Blame, ClientState, CredentialState, Denied, Pick, Picked, Reserves, Rest, RestEnd, RestReason, Settled,
     Shortage, Store,
-    testing::provider_name,
+    testing::{credential, provider_name},
 };
 
 /// A store, seen through one or more processes, and what these hold.
@@ -25,7 +27,10 @@ pub(super) struct Side<S: Store> {
 /// What a step led to.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    Picked { credential: CredentialName, probe: bool },
+    Picked {
+        credential: CredentialName,
+        probe: bool,
+    },
     Short(Shortage),
     Denied(Denied),
     /// `None` where processes do not know enough to agree on it.
@@ -60,19 +65,18 @@ impl<S: Store> Side<S> {
             Step::Pick { caller, wanted, .. } => {
                 return self.pick(setting, now, by, *caller, wanted).await;
             }
-            Step::Nothing => {
+            Step::Nobody => {
+                let (lanes, nobody) = (setting.lanes.concat(), credential("nobody"));
                 let pick = Pick {
                     client: &setting.callers[0].name,
                     provider: &setting.provider,
                     model: MODELS[0],
-                    lanes: &[],
+                    lanes: &lanes,
                     tried: &[],
-                    pinned: None,
+                    pinned: Some(&nobody),
                     affinity: None,
                 };
-                let picked = store
-                    .pick(now, &pick, Reserves::default(), std::time::Duration::ZERO)
-                    .await;
+                let picked = store.pick(now, &pick, Reserves::default(), Duration::ZERO).await;
                 return self.picked(by, picked);
             }
             Step::Settle {
@@ -170,7 +174,7 @@ impl<S: Store> Side<S> {
             | Step::Commit(_)
             | Step::Withdraw(_)
             | Step::Wait(_)
-            | Step::Nothing => 0,
+            | Step::Nobody => 0,
         };
         by % self.stores.len()
     }
