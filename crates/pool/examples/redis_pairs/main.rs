@@ -32,6 +32,8 @@ const CALLERS: u64 = 32;
 const MEASURED: Duration = Duration::from_secs(3);
 /// Picks that are timed one by one, a pause between them.
 const ALONE: u64 = 500;
+/// The pause between these.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How long it runs before that.
 const WARM_UP: Duration = Duration::from_millis(500);
 
@@ -40,9 +42,10 @@ static EMPTY: LazyLock<Script> = LazyLock::new(|| Script::new("empty", &["return
 /// Nobody listens.
 struct Silent;
 
-/// CPU time in microseconds at a moment.
+/// What was spent until a moment: CPU time in microseconds, and calls of scripts.
 struct Spent {
     server: f64,
+    scripts: f64,
     client: f64,
     at: Instant,
 }
@@ -106,9 +109,7 @@ async fn time(server: &Server, link: &Link, scene: Scene) -> Result<(), Failure>
     }
     let world = Arc::new(scene.world());
     // The first pick fills the lanes, and finds out who rests.
-    let first = Instant::now();
     settle(pool.pick(world.pick()).await?);
-    let first = first.elapsed();
     let calls = |until| {
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
@@ -123,16 +124,10 @@ async fn time(server: &Server, link: &Link, scene: Scene) -> Result<(), Failure>
     let after = Spent::now(server)?;
     let mut alone = Vec::new();
     for turn in 0..ALONE {
-        sleep(Duration::from_millis(1)).await;
+        sleep(PAUSE).await;
         alone.push(pair(&pool, &world, &scene, turn).await?);
     }
-    alone.sort_unstable();
-    let more = format!(
-        "alone_p50_us={} first_pick_ms={}",
-        part(&alone, 50),
-        first.as_millis()
-    );
-    print(&scene.name, &waits, &before, &after, &more);
+    print(&scene.name, &waits, &before, &after, &alone);
     Ok(())
 }
 
@@ -203,22 +198,31 @@ async fn empty(server: &Server, link: &Link) -> Result<(), Failure> {
         callers.spawn(async move {
             let mut waits = Vec::new();
             while Instant::now() < until {
-                let began = Instant::now();
-                for _ in 0..2 {
-                    let mut call = EMPTY.on(&["key"]);
-                    for argument in 0..20 {
-                        call = call.arg(argument);
-                    }
-                    link.run(&call, Urgency::Awaited).await?;
-                }
-                waits.push(began.elapsed() / 2);
+                waits.push(empty_call(&link).await?);
+                empty_call(&link).await?;
             }
             Ok(waits)
         });
     }
     let waits = gathered(callers).await?;
-    print("empty", &waits, &before, &Spent::now(server)?, "");
+    let after = Spent::now(server)?;
+    let mut alone = Vec::new();
+    for _ in 0..ALONE {
+        sleep(PAUSE).await;
+        alone.push(empty_call(link).await?);
+    }
+    print("empty", &waits, &before, &after, &alone);
     Ok(())
+}
+
+async fn empty_call(link: &Link) -> Result<Duration, Failure> {
+    let began = Instant::now();
+    let mut call = EMPTY.on(&["key"]);
+    for argument in 0..20 {
+        call = call.arg(argument);
+    }
+    link.run(&call, Urgency::Awaited).await?;
+    Ok(began.elapsed())
 }
 
 async fn gathered(callers: JoinSet<Result<Vec<Duration>, Failure>>) -> Result<Vec<Duration>, Failure> {
@@ -232,19 +236,19 @@ async fn gathered(callers: JoinSet<Result<Vec<Duration>, Failure>>) -> Result<Ve
 
 impl Spent {
     fn now(server: &Server) -> Result<Self, Failure> {
-        let info = server.cli(&["INFO", "cpu"]);
-        let seconds = |name: &str| {
+        let info = server.cli(&["INFO", "cpu", "commandstats"]);
+        let number = |name: &str| {
             let line = info.lines().find_map(|line| line.trim().strip_prefix(name));
-            line.ok_or("no CPU time in INFO")?
-                .parse::<f64>()
-                .map_err(Failure::from)
+            let number = line.ok_or("INFO does not say it")?.split(',').next();
+            number.unwrap_or_default().parse::<f64>().map_err(Failure::from)
         };
-        let server = (seconds("used_cpu_user:")? + seconds("used_cpu_sys:")?) * 1e6;
+        let server = (number("used_cpu_user:")? + number("used_cpu_sys:")?) * 1e6;
         // The first field is this thread's time in nanoseconds.
         let own = fs::read_to_string("/proc/thread-self/schedstat")?;
         let nanos: f64 = own.split(' ').next().unwrap_or_default().parse()?;
         Ok(Self {
             server,
+            scripts: number("cmdstat_evalsha:calls=").unwrap_or_default(),
             client: nanos / 1e3,
             at: Instant::now(),
         })
@@ -253,17 +257,21 @@ impl Spent {
 
 #[expect(clippy::print_stdout, reason = "the result")]
 #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
-fn print(name: &str, waits: &[Duration], before: &Spent, after: &Spent, more: &str) {
+fn print(name: &str, waits: &[Duration], before: &Spent, after: &Spent, alone: &[Duration]) {
+    let mut alone = alone.to_vec();
+    alone.sort_unstable();
     let pairs = waits.len() as f64;
     let server = (after.server - before.server) / pairs;
     let client = (after.client - before.client) / pairs;
+    let scripts = (after.scripts - before.scripts) / pairs;
     let rate = pairs / after.at.duration_since(before.at).as_secs_f64();
     println!(
         "scene={name} pairs_per_second={rate:.0} server_us={server:.1} pairs_per_server_second={:.0} \
-         client_us={client:.1} pick_p50_us={} pick_p99_us={} {more}",
+         client_us={client:.1} scripts={scripts:.2} pick_p50_us={} pick_p99_us={} alone_p50_us={}",
         1e6 / server,
         part(waits, 50),
         part(waits, 99),
+        part(&alone, 50),
     );
 }
 

@@ -33,7 +33,11 @@ pub(crate) fn limits() -> impl Strategy<Value = CallLimits> {
 
 /// Windows of so many calls, each of which uses seven tokens.
 pub(crate) fn windows(calls: u64) -> impl Strategy<Value = Vec<QuotaWindow>> {
-    let window = (period(), prop::option::of(1..calls), prop::option::of(1..7 * calls));
+    let window = (
+        period(),
+        prop::option::of(1..calls),
+        prop::option::of(1..7 * calls),
+    );
     prop::collection::vec(window, 0..3).prop_map(|windows| {
         (0..)
             .zip(windows)

@@ -179,11 +179,7 @@ local function give_back(account, held)
 end
 
 local function charge(id, key, definition, tokens)
-  if definition.tokens then
-    local ring = T .. ':t:' .. id
-    ring_used(ring)
-    ring_add(ring, tokens)
-  end
+  if definition.tokens then ring_add(T .. ':t:' .. id, tokens) end
   charge_windows(definition.windows, tokens)
   write_windows(key, definition.windows)
 end
@@ -273,11 +269,7 @@ local function adopt(lease, name, hold, counted, text)
   account.reserved = account.reserved + tonumber(hold)
   call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
   if definition and counted == '1' then
-    if definition.requests then
-      local ring = T .. ':r:' .. name
-      ring_used(ring)
-      ring_add(ring, 1)
-    end
+    if definition.requests then ring_add(T .. ':r:' .. name, 1) end
     begin_windows(definition.windows)
     write_windows(account.key, definition.windows)
   end

@@ -41,10 +41,8 @@ do
   local known = leases[1] and call('HMGET', owned, unpack(leases)) or {}
   local accounts, order, ended, definitions = {}, {}, {}, {}
   local function charge(account)
-    local ring = T .. ':t:' .. account.name
     now = account.at
-    ring_used(ring)
-    ring_add(ring, account.tokens)
+    ring_add(T .. ':t:' .. account.name, account.tokens)
     account.tokens = nil
   end
   local sequence, in_flight = tonumber(values[2]) or 0, tonumber(values[3]) or 0

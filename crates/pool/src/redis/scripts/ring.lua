@@ -30,13 +30,17 @@ local function ring_used(key)
   return sum, first
 end
 
--- Counts. Call `ring_used` before.
+-- Counts; buckets that have aged are taken out first.
 local function ring_add(key, amount)
   if amount <= 0 then return end
   local second = floor(now / 1000000)
   local field = second % 64
   local known = call('HMGET', key, 'h', 's', field)
   local head = tonumber(known[1]) or second
+  if head < second - SPAN then
+    ring_used(key)
+    return ring_add(key, amount)
+  end
   if head - second > SPAN then return end
   call('HSET', key, 'h', min(head, second), 's', digits((tonumber(known[2]) or 0) + amount),
     field, digits((tonumber(known[3]) or 0) + amount))

@@ -8,7 +8,10 @@ mod setting;
 mod side;
 mod step;
 
-use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use proptest::{
     prelude::*,

@@ -80,7 +80,10 @@ fn any_caller(number: usize) -> impl Strategy<Value = Caller> {
 pub(super) fn any_setting() -> impl Strategy<Value = Setting> {
     (
         any::strategy(),
-        (prop::bool::weighted(0.3), prop::collection::vec(any_member(), 2..=8)),
+        (
+            prop::bool::weighted(0.3),
+            prop::collection::vec(any_member(), 2..=8),
+        ),
         (any_caller(0), any_caller(1)),
         prop::option::weighted(0.3, 1..6u32),
         (0..4u32, 1..90u64),

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     Blame, ClientState, CredentialState, Denied, Pick, Picked, Reserves, Rest, RestEnd, RestReason, Settled,
-    Shortage, Store,
-    testing::provider_name,
+    Shortage, Store, testing::provider_name,
 };
 
 /// A store, seen through one or more processes, and what these hold.
@@ -25,7 +24,10 @@ pub(super) struct Side<S: Store> {
 /// What a step led to.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    Picked { credential: CredentialName, probe: bool },
+    Picked {
+        credential: CredentialName,
+        probe: bool,
+    },
     Short(Shortage),
     Denied(Denied),
     /// `None` where processes do not know enough to agree on it.

@@ -95,8 +95,7 @@ impl Run {
                         self.said[held.name] = (headroom.used, self.now() + headroom.resets_in);
                     }
                     let receipt = held.lease.settle(settled);
-                    held.admission
-                        .settle(settled.usage.unwrap_or_default().total());
+                    held.admission.settle(settled.usage.unwrap_or_default().total());
                     if withdraw {
                         self.pool.withdraw(receipt);
                     }
