@@ -14,7 +14,14 @@ macro_rules! part {
 pub(super) static ADMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "admit",
-        &[part!("head"), part!("ring"), part!("usage"), part!("admit")],
+        &[
+            part!("usage_fast"),
+            part!("admit_fast"),
+            part!("head"),
+            part!("ring"),
+            part!("usage"),
+            part!("admit"),
+        ],
     )
 });
 
@@ -22,7 +29,12 @@ pub(super) static ADMIT: LazyLock<Script> = LazyLock::new(|| {
 pub(super) static PICK: LazyLock<Script> = LazyLock::new(|| {
     account_script(
         "pick",
-        &[part!("pick_fast"), part!("head"), part!("ring")],
+        &[
+            part!("usage_fast"),
+            part!("pick_fast"),
+            part!("head"),
+            part!("ring"),
+        ],
         &[part!("pick")],
     )
 });

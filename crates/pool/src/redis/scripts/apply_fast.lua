@@ -1,5 +1,5 @@
 -- The usual ends, before the rest is defined: attempts that rest nobody and calls of callers, as long as none of
--- them changes more than what is held and what is used per minute. They are taken together: each account is read
+-- them changes more than what is held and what is used. They are taken together: each account is read
 -- and written once. Whatever is not usual is left to the script, which does the same for the usual case; it goes
 -- on behind the records that were done here.
 local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'rj')
@@ -39,29 +39,64 @@ do
   end
 
   local known = leases[1] and call('HMGET', owned, unpack(leases)) or {}
-  local accounts, order, ended, definitions = {}, {}, {}, {}
-  local function charge(account)
+  local accounts, order, ended, definitions, calendars = {}, {}, {}, {}, {}
+  for place = 6, at - 4, 4 do
+    calendars[args[place]] = {tonumber(args[place + 1]), tonumber(args[place + 2])}
+  end
+  local function read(text)
+    local per_minute, rest = match(text, '^%d*|%d*|%d*|(%d*)|(.*)$')
+    local definition = {per_minute = per_minute and per_minute ~= ''}
+    for name, kind, span in string.gmatch(rest or '', '([^,;]+),(%a),([^,;]+),%d*,%d*') do
+      definition.names, definition.windows = definition.names or {}, definition.windows or {}
+      definition.names[#definition.names + 1] = 'q:' .. name
+      definition.windows[#definition.windows + 1] = {length = kind == 'r' and tonumber(span), calendar = span}
+    end
+    return definition
+  end
+
+  local function charge_minute(account)
     now = account.at
     ring_add(T .. ':t:' .. account.name, account.tokens)
     account.tokens = nil
   end
+
+  -- Charges tokens that were used at a moment to the windows of their time.
+  local function charge_windows(account, moment, tokens)
+    local definition = account.definition
+    if not account.windows then
+      account.windows = {}
+      for index, state in ipairs(call('HMGET', account.key, unpack(definition.names))) do
+        local start, requests, used = match(state or '', '^(%d+)|(%d+)|(%d+)$')
+        account.windows[index] = {start = tonumber(start), requests = tonumber(requests), tokens = tonumber(used)}
+      end
+    end
+    for index, window in ipairs(account.windows) do
+      local length, bounds = definition.windows[index].length, calendars[definition.windows[index].calendar]
+      if not length then
+        local from = moment < bounds[2] and bounds[1] or bounds[2]
+        if window.start ~= from then window.start, window.requests, window.tokens = from, 0, 0 end
+        window.tokens, window.changed = window.tokens + tokens, true
+      elseif window.start and moment < window.start + length then
+        window.tokens, window.changed = window.tokens + tokens, true
+      end
+    end
+  end
+
   local sequence, in_flight = tonumber(values[2]) or 0, tonumber(values[3]) or 0
   for index, from in ipairs(places) do
     local attempt = args[from + 1] == 'S'
     local name, tokens, text = '', args[from + 4], args[from + 5]
     if attempt then name, tokens, text = args[from + 4], args[from + 8], args[from + 18] end
-    local limit = definitions[text]
-    if limit == nil then
-      limit = text == '' and '' or match(text, '^%d*|%d*|%d*|(%d*)|$') or false
-      definitions[text] = limit
-    end
+    local definition = definitions[text] or read(text)
+    definitions[text] = definition
     local age = tonumber(args[from])
-    if not limit or age > LATE then break end
+    if age > LATE then break end
 
     local account = accounts[name]
     if not account then
       local model = args[from + 5]
-      account = {name = name, key = T .. ':a:' .. name, models = {}, ended = 0, held = 0}
+      account = {name = name, key = T .. ':a:' .. name, definition = definition, models = {}, ended = 0,
+        held = 0}
       if attempt then
         local n, v, whole, full, of_model = unpack(call('HMGET', account.key, 'n', 'v', 'w', 'pf', 'm:' .. model))
         if full or (whole and sub(whole, 1, 9) ~= '|||||||||') or (of_model and sub(of_model, 1, 9) ~= '|||||||||') then
@@ -73,6 +108,8 @@ do
         account.busy, account.reserved = tonumber(held[1]) or 0, tonumber(held[2]) or 0
       end
       accounts[name], order[#order + 1] = account, account
+    elseif account.definition ~= definition then
+      break
     elseif attempt and not account.models[args[from + 5]] then
       local of_model = call('HGET', account.key, 'm:' .. args[from + 5])
       if of_model and sub(of_model, 1, 9) ~= '|||||||||' then break end
@@ -93,10 +130,13 @@ do
         account.told = args[from + 16] .. '|' .. digits(present - age + args[from + 17])
       end
     end
-    if limit ~= '' and tokens ~= '' then
+    if tokens ~= '' then
       local moment = present - age
-      if account.tokens and floor(account.at / 1000000) ~= floor(moment / 1000000) then charge(account) end
-      account.at, account.tokens = moment, (account.tokens or 0) + tokens
+      if definition.windows then charge_windows(account, moment, tonumber(tokens)) end
+      if definition.per_minute then
+        if account.tokens and floor(account.at / 1000000) ~= floor(moment / 1000000) then charge_minute(account) end
+        account.at, account.tokens = moment, (account.tokens or 0) + tokens
+      end
     end
     at = from + 3 + args[from + 2]
   end
@@ -112,7 +152,13 @@ do
       end
     end
     if account.told then call('HSET', account.key, 'h', account.told) end
-    if account.tokens then charge(account) end
+    if account.tokens then charge_minute(account) end
+    for index, window in ipairs(account.windows or {}) do
+      if window.changed then
+        call('HSET', account.key, account.definition.names[index],
+          format('%d|%d|%d', window.start, window.requests, window.tokens))
+      end
+    end
     for _, members in ipairs(led) do
       local score = call('ZSCORE', members, account.name)
       if score then call('ZADD', members, account.busy * LEAD + score % LEAD, account.name) end

@@ -1,14 +1,15 @@
 -- The usual pick, before anything is defined: defining the functions of the whole script takes as long as this.
 -- Of the first lane, in which nobody has been tried, the member in turn or the one that the conversation had;
--- nothing is due, nobody rests, and no limit but those per minute and of calls at a time is set.
+-- nothing is due, nobody rests and no limit is reached. Needs usage_fast.lua.
 -- Whatever is not usual is left to the script, which does the same for the usual case. Nothing is written before
 -- the pick is sure.
-if ARGV[12] == '' and ARGV[15] == '0' and ARGV[18] == '0' then
+local lanes_at = 16 + 4 * tonumber(ARGV[15])
+if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' then
   local T, call, match, sub, format = KEYS[1], redis.call, string.match, string.sub, string.format
-  local LEAD, SPAN = 2 ^ 33, 60
+  local LEAD = 2 ^ 33
   if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
   if ARGV[5] ~= '' and KEYS[2] and call('HEXISTS', KEYS[2], ARGV[5]) == 0 then return {'denied'} end
-  local id, affinity = ARGV[17], ARGV[8]
+  local id, affinity = ARGV[lanes_at + 1], ARGV[8]
   local epoch, sequence, in_flight, last, ahead, circuit, followers, lane =
     unpack(call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'k:' .. id))
   local clock, due, touched, follows, stride, plain = match(lane or '', '^(%d+)|(%d*)|(%d+)|([01])|(%d+)|([01])|')
@@ -39,38 +40,26 @@ if ARGV[12] == '' and ARGV[15] == '0' and ARGV[18] == '0' then
       name, score = first[1], first[2]
     end
 
-    local account, busy, reserved, weight, hold, ring, from, sum, field, count
+    local account, busy, weight, hold, fields, ring, buckets, new
     if usual and score then
       account = T .. ':a:' .. name
       local n, v, whole, of_model = unpack(call('HMGET', account, 'n', 'v', 'w', 'm:' .. ARGV[6]))
-      busy, reserved, hold = tonumber(n) or 0, tonumber(v) or 0, 0
+      busy = tonumber(n) or 0
       usual = (not whole or sub(whole, 1, 1) == '|') and (not of_model or sub(of_model, 1, 1) == '|')
       local text = usual and plain == '0' and call('HGET', T .. ':d:' .. id, name)
       if text and text ~= '' then
-        local concurrency, requests, tokens
-        weight, concurrency, requests, tokens = match(text, '^(%d*)|(%d*)|(%d*)|(%d*)|$')
-        usual = weight and (concurrency == '' or busy < tonumber(concurrency))
-        local second = (now - now % 1000000) / 1000000
-        if usual and requests ~= '' then
-          ring, field = T .. ':r:' .. name, second % 64
-          from, sum, count = unpack(call('HMGET', ring, 'h', 's', field))
-          from, sum = tonumber(from) or second, tonumber(sum) or 0
-          usual = from >= second - SPAN and from <= second and sum < tonumber(requests)
-        end
-        if usual and tokens ~= '' then
-          local used = call('HMGET', T .. ':t:' .. name, 'h', 's')
-          usual = (not used[2] or tonumber(used[1]) >= second - SPAN)
-            and (tonumber(used[2]) or 0) + reserved < tonumber(tokens)
-          hold = tonumber(ARGV[11])
-        end
+        weight, hold, fields, ring, buckets, new =
+          usual_take(account, name, text, busy, tonumber(v) or 0, tonumber(ARGV[11]), now, 15)
+        usual = weight
       end
+      busy = busy + 1
     end
 
     if usual and score then
       local time, seq = tonumber(score), format('%d', (tonumber(sequence) or 0) + 1)
-      stride, busy = tonumber(stride), busy + 1
+      stride = tonumber(stride)
       if weight and stride > 0 then
-        stride = stride / (tonumber(weight) or 1)
+        stride = stride / weight
         stride = math.max(stride - stride % 1, 1)
       end
       if follows == '1' then
@@ -80,15 +69,11 @@ if ARGV[12] == '' and ARGV[15] == '0' and ARGV[18] == '0' then
         score = time + stride
       end
       -- A lease that is known already has its answer, or was given up.
-      if call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], name .. '|' .. format('%d', hold) .. '|' .. seq .. '|0|0') == 1 then
-        if hold > 0 then
-          call('HSET', account, 'n', busy, 'v', format('%d', reserved + hold))
-        else
-          call('HSET', account, 'n', busy)
-        end
+      if call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('%s|%d|%s|0|0', name, hold or 0, seq)) == 1 then
+        if fields then call('HSET', account, unpack(fields)) else call('HSET', account, 'n', busy) end
         if ring then
-          call('HSET', ring, 'h', from, 's', sum + 1, field, (tonumber(count) or 0) + 1)
-          if not count then call('PEXPIRE', ring, 130000) end
+          call('HSET', ring, unpack(buckets))
+          if new then call('PEXPIRE', ring, 130000) end
         end
         call('ZADD', members, score, name)
         if affinity ~= '' then
