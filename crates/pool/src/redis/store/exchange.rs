@@ -334,11 +334,11 @@ impl Redis {
             let lane = lane.filter(|_| !pick.tried.contains(pinned));
             (pinned.name(), lane.map(|lane| lane as u64 + 1))
         });
-        let tag = Subject::Provider(pick.provider.name.clone());
-        let key = self.tags.get(tag);
+        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
+        tag.know(pick.lanes);
         let call = match seat {
-            Some((seats, _)) => PICK.on(&[key.key(), seats]),
-            None => PICK.on(&[key.key()]),
+            Some((seats, _)) => PICK.on(&[tag.key(), seats]),
+            None => PICK.on(&[tag.key()]),
         };
         let mut args = self
             .context

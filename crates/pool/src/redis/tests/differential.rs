@@ -123,9 +123,9 @@ impl Run {
             self.now = self.now + stride;
             self.forgotten = self.now;
             self.live().await;
-            // Both sweep now, not at some later step.
-            self.both(&Step::Nothing).await;
+            // Both sweep now, not at some later step, and begin the lanes anew.
             self.sweep().await;
+            self.both(&Step::Nobody).await;
         }
     }
 

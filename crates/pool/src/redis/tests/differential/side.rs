@@ -1,5 +1,7 @@
 //! One of the two stores under the steps.
 
+use std::time::Duration;
+
 use snapshot::{CredentialName, SecretVersion, Timestamp};
 
 use super::{
@@ -8,7 +10,8 @@ use super::{
 };
 use crate::{
     Blame, ClientState, CredentialState, Denied, Pick, Picked, Reserves, Rest, RestEnd, RestReason, Settled,
-    Shortage, Store, testing::provider_name,
+    Shortage, Store,
+    testing::{credential, provider_name},
 };
 
 /// A store, seen through one or more processes, and what these hold.
@@ -62,19 +65,18 @@ impl<S: Store> Side<S> {
             Step::Pick { caller, wanted, .. } => {
                 return self.pick(setting, now, by, *caller, wanted).await;
             }
-            Step::Nothing => {
+            Step::Nobody => {
+                let (lanes, nobody) = (setting.lanes.concat(), credential("nobody"));
                 let pick = Pick {
                     client: &setting.callers[0].name,
                     provider: &setting.provider,
                     model: MODELS[0],
-                    lanes: &[],
+                    lanes: &lanes,
                     tried: &[],
-                    pinned: None,
+                    pinned: Some(&nobody),
                     affinity: None,
                 };
-                let picked = store
-                    .pick(now, &pick, Reserves::default(), std::time::Duration::ZERO)
-                    .await;
+                let picked = store.pick(now, &pick, Reserves::default(), Duration::ZERO).await;
                 return self.picked(by, picked);
             }
             Step::Settle {
@@ -172,7 +174,7 @@ impl<S: Store> Side<S> {
             | Step::Commit(_)
             | Step::Withdraw(_)
             | Step::Wait(_)
-            | Step::Nothing => 0,
+            | Step::Nobody => 0,
         };
         by % self.stores.len()
     }

@@ -42,8 +42,8 @@ pub(super) enum Step {
     Remember(usize, u8),
     Recall(usize, u8),
     Wait(Duration),
-    /// A pick among nobody.
-    Nothing,
+    /// A pick of one that is not there, which makes all lanes known.
+    Nobody,
 }
 
 /// What is asked of a pick.
