@@ -4,7 +4,7 @@
 -- Whatever is not usual is left to the script, which does the same for the usual case. Nothing is written before
 -- the pick is sure.
 local lanes_at = 16 + 4 * tonumber(ARGV[15])
-if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' then
+if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~= 'b:' then
   local T, call, match, sub, format = KEYS[1], redis.call, string.match, string.sub, string.format
   local LEAD = 2 ^ 33
   if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
@@ -30,7 +30,7 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' then
     local name, score
     local members = T .. ':l:' .. id
     if usual and affinity ~= '' then
-      local remembered, expires = match(call('GET', T .. ':h:' .. affinity) or '', '^(.+)|(%d+)$')
+      local remembered, expires = match(call('GET', T .. ':' .. affinity) or '', '^([^|]+)|(%d+)')
       if remembered and tonumber(expires) > now then
         name, score = remembered, call('ZSCORE', members, remembered)
       end
@@ -78,7 +78,7 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' then
         call('ZADD', members, score, name)
         if affinity ~= '' then
           local ttl = tonumber(ARGV[9])
-          call('SET', T .. ':h:' .. affinity, name .. '|' .. format('%d', now + ttl), 'PX',
+          call('SET', T .. ':' .. affinity, name .. '|' .. format('%d', now + ttl), 'PX',
             format('%d', math.max(math.ceil(ttl / 1000), 1000)))
         end
         if time > tonumber(clock) then lane = format('%d', time) .. sub(lane, #clock + 1) end

@@ -9,8 +9,8 @@ use super::{
     step::{Step, Wanted},
 };
 use crate::{
-    Blame, ClientState, CredentialState, Denied, Pick, Picked, Reserves, Rest, RestEnd, RestReason, Settled,
-    Shortage, Store,
+    Blame, ClientState, CredentialState, Denied, ObjectId, Pick, Picked, Reserves, Rest, RestEnd, RestReason,
+    Settled, Shortage, Store,
     testing::{credential, provider_name},
 };
 
@@ -74,6 +74,7 @@ impl<S: Store> Side<S> {
                     lanes: &lanes,
                     tried: &[],
                     pinned: Some(&nobody),
+                    object: None,
                     affinity: None,
                 };
                 let picked = store.pick(now, &pick, Reserves::default(), Duration::ZERO).await;
@@ -128,10 +129,13 @@ impl<S: Store> Side<S> {
                 store.secret_changed(now, &provider, setting.credential(*who), &version);
             }
             Step::Remember(_, object) => {
-                store.remember(now, u128::from(*object), setting.credential(usize::from(*object)));
+                let credential = setting.credential(usize::from(*object));
+                store.remember(now, &provider, ObjectId(u128::from(*object)), credential);
+                store.heard().await;
             }
             Step::Recall(_, object) => {
-                return Answer::Recalled(store.recall(now, u128::from(*object)).await);
+                let recalled = store.recall(now, ObjectId(u128::from(*object))).await;
+                return Answer::Recalled(recalled.expect("the store is in reach"));
             }
             Step::Wait(_) => {}
         }
@@ -199,6 +203,7 @@ impl<S: Store> Side<S> {
             lanes: &setting.lanes[wanted.model],
             tried: &tried,
             pinned: wanted.pinned.map(|who| setting.credential(who)),
+            object: wanted.object.map(|object| ObjectId(u128::from(object))),
             affinity: wanted.affinity,
         };
         let reserves = Reserves {

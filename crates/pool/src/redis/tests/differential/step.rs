@@ -52,6 +52,7 @@ pub(super) struct Wanted {
     pub(super) model: usize,
     pub(super) tried: Vec<usize>,
     pub(super) pinned: Option<usize>,
+    pub(super) object: Option<u8>,
     pub(super) affinity: Option<u64>,
     pub(super) call_tokens: u64,
     pub(super) attempt_tokens: u64,
@@ -68,16 +69,21 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     (
         0..MODELS.len(),
         tried,
-        prop::option::weighted(0.1, 0..8usize),
+        prop_oneof![
+            8 => Just((None, None)),
+            1 => (0..8usize).prop_map(|pinned| (Some(pinned), None)),
+            1 => (0..8u8).prop_map(|object| (None, Some(object))),
+        ],
         prop::option::weighted(0.3, 0..3u64),
         (0..20u64, 0..20u64),
         patience,
     )
         .prop_map(
-            |(model, tried, pinned, affinity, (call_tokens, attempt_tokens), patience)| Wanted {
+            |(model, tried, (pinned, object), affinity, (call_tokens, attempt_tokens), patience)| Wanted {
                 model,
                 tried,
                 pinned,
+                object,
                 affinity,
                 call_tokens,
                 attempt_tokens,
