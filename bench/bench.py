@@ -23,6 +23,7 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCUMENT = os.path.join(HERE, "..", "docs", "benchmarks.md")
 MOCK = "127.0.0.1:18080"
+REDIS = "redis://127.0.0.1:18079"
 KEY = "sk-bench-0123456789abcdef"
 PATH = "/v1/chat/completions"
 TESTS = ["hold", "max", "rate", "big", "chunks", "burst"]
@@ -52,7 +53,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=3, help="of each load window")
     parser.add_argument("--tests", default=",".join(TESTS), help="some of " + ",".join(TESTS))
     parser.add_argument("--streams", type=int, default=1000, help="open streams of the hold test")
-    parser.add_argument("--only", nargs="+", metavar="TARGET", help="limit, floor, ours, or NAME=URL,PID")
+    parser.add_argument("--only", nargs="+", metavar="TARGET", help="limit, floor, ours, redis, or NAME=URL,PID")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     parser.add_argument("--target-dir", default=os.environ.get("CARGO_TARGET_DIR"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -70,13 +71,16 @@ def targets(state_dir):
         command = [f"{BIN}/limit-proxy", "--mode", mode, "--listen", listen, "--upstream", MOCK, "--keys", KEY]
         return {"command": command, "url": f"http://{listen}{PATH}"}
 
-    if "ours" in (ARGS.only or ["ours"]) and "BENCH_GATEWAY" not in os.environ:
+    if {"ours", "redis"} & set(ARGS.only or ["ours"]) and "BENCH_GATEWAY" not in os.environ:
         subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "roundhouse-gateway"], check=True,
                        cwd=os.path.join(HERE, ".."))
     ours = [GATEWAY, "serve", "--resources", os.path.join(HERE, "resources"), "--listen", "127.0.0.1:18095",
             "--admin-listen", "127.0.0.1:18096", "--state-dir", state_dir]
     known = {"limit": yardstick("pass", 18090), "floor": yardstick("floor", 18091),
-             "ours": {"command": ours, "url": f"http://127.0.0.1:18095{PATH}"}}
+             "ours": {"command": ours, "url": f"http://127.0.0.1:18095{PATH}"},
+             # The same with its state in a Redis, which runs beside the upstream. A machine this busy answers late.
+             "redis": {"command": ours + ["--redis-url", REDIS, "--redis-deadline", "1s"],
+                       "url": f"http://127.0.0.1:18095{PATH}", "tests": {"max", "rate"}}}
     chosen = {}
     for name in ARGS.only or known:
         if "=" in name:
@@ -204,7 +208,7 @@ def at_rate(name, url, pid, mock):
 
 def measure(name, target, mock, direct, raw):
     found = {}
-    tests = ARGS.tests.split(",")
+    tests = [test for test in ARGS.tests.split(",") if test in target.get("tests", TESTS)]
     process, pid, seconds = start(name, target)
 
     def run(test, mode, *options):
@@ -268,6 +272,7 @@ def median(values):
 
 def table(names, rounds):
     """The measured figures; `ours` (or whatever was measured last) against floor and the thresholds."""
+    names = [name for name in names if name != "redis"]
     subject = next((name for name in reversed(names) if name not in ("limit", "floor")), None)
     lines = []
     heads = ["", *names] + ([f"{subject} ÷ floor", "at most", ""] if subject and "floor" in names else [])
@@ -287,6 +292,25 @@ def table(names, rounds):
             shown += ["–" if ratio is None else f"{ratio:.2f}",
                       "" if threshold is None else f"{threshold:g} {unit}".strip(), verdict]
         lines.append(f"| {title} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def shared(rounds):
+    """What state in a Redis costs, against state in memory in the same round."""
+    if "redis" not in rounds or "ours" not in rounds:
+        return None
+    pairs = [(ours, redis) for ours, redis in zip(rounds["ours"], rounds["redis"]) if "rps" in ours and "rps" in redis]
+    rate = median([redis["rps"] / ours["rps"] for ours, redis in pairs])
+    cpu = median([redis["cpu_us"] - ours["cpu_us"] for ours, redis in pairs if "cpu_us" in ours and "cpu_us" in redis])
+    added = median([redis["added_p50_us"] - ours["added_p50_us"] for ours, redis in zip(rounds["ours"], rounds["redis"])
+                    if "added_p50_us" in ours and "added_p50_us" in redis])
+    lines = ["| state in a Redis, against state in memory | | threshold | |", "|---|---:|---:|---:|"]
+    for title, value, digits, threshold, good in (
+            ("unary requests/s, with ÷ without", rate, 2, "at least 0.85", rate is not None and rate >= 0.85),
+            ("added p50 at 500/s, µs", added, 0, "at most 70", added is not None and added <= 70),
+            ("more CPU of the gateway per request, µs", cpu, 1, "", None)):
+        verdict = "" if good is None else "yes" if good else "**no**"
+        lines.append(f"| {title} | {'–' if value is None else f'{value:.{digits}f}'} | {threshold} | {verdict} |")
     return "\n".join(lines)
 
 
@@ -321,6 +345,11 @@ def main():
     state = tempfile.TemporaryDirectory()
     chosen = targets(os.path.join(state.name, "state"))
     mock = subprocess.Popen(pinned(1, [f"{BIN}/mock-upstream", "--listen", MOCK]), stderr=subprocess.DEVNULL)
+    redis = None
+    if "redis" in chosen:
+        redis = subprocess.Popen(pinned(1, ["redis-server", "--port", REDIS.rsplit(":", 1)[1], "--bind", "127.0.0.1",
+                                            "--save", "", "--appendonly", "no", "--dir", state.name]),
+                                 stdout=subprocess.DEVNULL)
     os.makedirs(os.path.join(HERE, "results"), exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     raw_path = os.path.join(HERE, "results", f"{stamp}.jsonl")
@@ -348,10 +377,11 @@ def main():
                           + " ".join(f"{key}={value:.4g}" for key, value in found.items()),
                           file=sys.stderr, flush=True)
     finally:
-        mock.terminate()
-        mock.wait(5)
+        for server in filter(None, (mock, redis)):
+            server.terminate()
+            server.wait(5)
         state.cleanup()
-    figures = table(names, rounds)
+    figures = "\n\n".join(filter(None, (table(names, rounds), shared(rounds))))
     failed = failures(names, rounds)
     print(f"\n{figures}\n\nfailed calls: {failed}\nraw: {raw_path}")
     if ARGS.write:
