@@ -31,6 +31,13 @@ struct Asked<'a> {
     known: bool,
 }
 
+/// An admission whose caller waits for its pick. Dropped so, it is given back.
+struct Admitted<'a> {
+    store: &'a Redis,
+    now: Timestamp,
+    seat: Option<Seat>,
+}
+
 /// An admission that was asked for.
 struct Entry {
     tag: Arc<Tag>,
@@ -55,8 +62,9 @@ impl Redis {
         patience: Duration,
     ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
         let Some(entry) = self.entry(admit) else {
-            let seat = self.seat_without_limits(now, admit, reserves);
-            return Ok((seat, self.pick_shared(now, pick, reserves, patience).await));
+            let seat = self.admitted(now, self.seat_without_limits(now, admit, reserves));
+            let picked = self.pick_shared(now, pick, reserves, patience).await;
+            return Ok((seat.keep(), picked));
         };
         if !self.context.link.is_up() {
             return self.enter_away(now, admit, pick, reserves, patience).await;
@@ -87,7 +95,7 @@ impl Redis {
             Ok(reply) => {
                 seat_asked.known = true;
                 match reply.text(0) {
-                    "ok" => self.seat_shared(now, admit, reserves, &entry, seat_lease),
+                    "ok" => self.admitted(now, self.seat_shared(now, admit, reserves, &entry, seat_lease)),
                     "no" => {
                         // In a cluster the pick may have been made all the same: then it is given up.
                         pick_asked.known = !cluster;
@@ -97,8 +105,9 @@ impl Redis {
                         // The caller's state was lost. All is asked again, one after the other.
                         entry.tag.lost(&of_client);
                         drop(pick_asked);
-                        let seat = self.admit_shared(now, admit, reserves).await?;
-                        return Ok((seat, self.pick_shared(now, pick, reserves, patience).await));
+                        let seat = self.admitted(now, self.admit_shared(now, admit, reserves).await?);
+                        let picked = self.pick_shared(now, pick, reserves, patience).await;
+                        return Ok((seat.keep(), picked));
                     }
                 }
             }
@@ -121,7 +130,7 @@ impl Redis {
                 picked,
             )
             .await;
-        Ok((seat, result))
+        Ok((seat.keep(), result))
     }
 
     pub(super) async fn admit_shared(
@@ -471,6 +480,14 @@ impl Redis {
         }
     }
 
+    fn admitted(&self, now: Timestamp, seat: Seat) -> Admitted<'_> {
+        Admitted {
+            store: self,
+            now,
+            seat: Some(seat),
+        }
+    }
+
     /// Lets a caller in by what this process knows.
     async fn admit_away(
         &self,
@@ -553,6 +570,22 @@ impl Redis {
     ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
         let seat = self.admit_away(now, admit, reserves).await?;
         Ok((seat, self.pick_away(now, pick, reserves, patience).await))
+    }
+}
+
+impl Admitted<'_> {
+    /// The seat, for whoever gives it back from now on.
+    #[expect(clippy::expect_used, reason = "it is there until this or the drop")]
+    fn keep(mut self) -> Seat {
+        self.seat.take().expect("a seat is kept once")
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.store.leave(self.now, seat, None);
+        }
     }
 }
 
