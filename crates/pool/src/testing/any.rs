@@ -92,6 +92,15 @@ pub(crate) fn rest() -> impl Strategy<Value = Rest> {
     (reason, end).prop_map(|(reason, end)| Rest { reason, end })
 }
 
+fn about_key() -> impl Strategy<Value = RestReason> {
+    prop_oneof![
+        Just(RestReason::Unauthorized),
+        Just(RestReason::AccountBlocked),
+        Just(RestReason::Failing),
+        Just(RestReason::ModelUnavailable),
+    ]
+}
+
 /// The end of an attempt.
 pub(crate) fn settled() -> impl Strategy<Value = Settled> {
     let outcome = prop_oneof![
@@ -111,13 +120,19 @@ pub(crate) fn settled() -> impl Strategy<Value = Settled> {
         output,
         ..TokenCounts::default()
     });
+    let anything = (outcome, prop::option::weighted(0.3, (scope, rest())));
+    // Many of these together speak of the Provider.
+    let refusal = about_key().prop_map(|reason| {
+        let end = RestEnd::Guessed;
+        let rest = (RestScope::Credential, Rest { reason, end });
+        (Outcome::CredentialFault, Some(rest))
+    });
     (
-        outcome,
+        prop_oneof![3 => anything, 1 => refusal],
         prop::option::weighted(0.8, usage),
-        prop::option::weighted(0.3, (scope, rest())),
         prop::option::weighted(0.3, headroom),
     )
-        .prop_map(|(outcome, usage, rest, headroom)| Settled {
+        .prop_map(|((outcome, rest), usage, headroom)| Settled {
             outcome,
             usage,
             rest,

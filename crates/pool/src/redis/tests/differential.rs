@@ -185,7 +185,7 @@ fn both_stores_answer_alike_whatever_happens() {
         max_shrink_time: 60_000,
         ..Config::default()
     };
-    let steps = prop::collection::vec(any_step(), 1..120);
+    let steps = prop::collection::vec(any_step(), 1..150);
     let outcome = TestRunner::new(config).run(&(any_setting(), steps), |(setting, steps)| {
         runtime.block_on(async {
             let mut run = Run::new(&link, setting);

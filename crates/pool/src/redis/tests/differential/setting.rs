@@ -58,7 +58,7 @@ impl Caller {
 
 fn any_member() -> impl Strategy<Value = (CallLimits, Vec<QuotaWindow>, u32, [Option<bool>; 2])> {
     // Lanes of plain members only take a path of their own.
-    let limits = prop_oneof![2 => Just(CallLimits::default()), 1 => any::limits()];
+    let limits = prop_oneof![1 => Just(CallLimits::default()), 1 => any::limits()];
     let quota = prop_oneof![1 => Just(Vec::new()), 1 => any::windows(10)];
     let tier = || prop::option::weighted(0.9, prop::bool::weighted(0.3));
     (limits, quota, 1..5u32, [tier(), tier()])

@@ -88,8 +88,8 @@ fn wanted() -> impl Strategy<Value = Wanted> {
 
 fn wait() -> impl Strategy<Value = Duration> {
     prop_oneof![
-        4 => (0..1000u64).prop_map(Duration::from_millis),
-        8 => (0..40_000_000u64).prop_map(Duration::from_micros),
+        10 => (0..1000u64).prop_map(Duration::from_millis),
+        6 => (0..40_000_000u64).prop_map(Duration::from_micros),
         4 => (1..70u64).prop_map(Duration::from_secs),
         1 => (700..4000u64).prop_map(Duration::from_secs),
         1 => (1..20u64).prop_map(|hours| Duration::from_secs(hours * 3600)),
@@ -117,6 +117,6 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
         1 => (by(), credential(), 0..4u32).prop_map(|(by, who, version)| Step::SecretChanged(by, who, version)),
         1 => (by(), 0..8u8).prop_map(|(by, object)| Step::Remember(by, object)),
         1 => (by(), 0..8u8).prop_map(|(by, object)| Step::Recall(by, object)),
-        12 => wait().prop_map(Step::Wait),
+        10 => wait().prop_map(Step::Wait),
     ]
 }
