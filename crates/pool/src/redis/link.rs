@@ -177,7 +177,11 @@ impl Link {
     /// Runs scripts, one result for each, in their order. They travel in one write and run in this order,
     /// not as one transaction; in a cluster each goes to its own server and they run side by side. A script
     /// that the server has forgotten runs after the others.
-    pub async fn run_all<C: Borrow<Invocation>>(&self, calls: &[C], urgency: Urgency) -> Vec<Result<Value, Away>> {
+    pub async fn run_all<C: Borrow<Invocation>>(
+        &self,
+        calls: &[C],
+        urgency: Urgency,
+    ) -> Vec<Result<Value, Away>> {
         let current = match self.shared.current() {
             Ok(current) => current,
             Err(away) => return vec![Err(away); calls.len()],

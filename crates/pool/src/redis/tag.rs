@@ -117,6 +117,8 @@ struct Open {
 
 /// How often a process says that it lives.
 const BEAT: Duration = Duration::from_secs(2);
+/// How long what there is to say waits for company.
+const LINGER: Duration = Duration::from_millis(1);
 /// How soon a failed step is tried again while the store seems to be in reach.
 const AGAIN: Duration = Duration::from_millis(50);
 /// A tag that nobody uses for so long goes.
@@ -341,7 +343,10 @@ impl Tag {
                 self.beat(super::link::Urgency::Background).await.map(drop)
             } else if self.reconciling_is_due() {
                 self.reconcile().await
-            } else if let Some(sending) = self.send() {
+            } else if self.has_news() {
+                // A pick meanwhile takes it along, and what else ends goes with it.
+                sleep(LINGER).await;
+                let Some(sending) = self.send() else { continue };
                 sending.alone().await
             } else {
                 let next = self.next_beat();

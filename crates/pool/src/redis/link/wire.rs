@@ -49,7 +49,8 @@ impl Wire {
         match self {
             Self::Cluster(_) => Ok(join_all(calls.iter().map(|call| self.run(call.borrow()))).await),
             Self::Node(node) => {
-                let mut replies = pipelined(node, calls.iter().map(|call| call.borrow().by_hash().clone())).await?;
+                let mut replies =
+                    pipelined(node, calls.iter().map(|call| call.borrow().by_hash().clone())).await?;
                 let forgotten: Vec<usize> = (0..replies.len())
                     .filter(|&index| replies.get(index).is_some_and(is_forgotten))
                     .collect();

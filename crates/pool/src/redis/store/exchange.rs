@@ -337,9 +337,8 @@ impl Redis {
             Some((seats, _)) => PICK.on(&[tag.key(), seats]),
             None => PICK.on(&[tag.key()]),
         };
-        let mut args = self
-            .context
-            .clock()
+        let mut args = Args::with_capacity(32, 256)
+            .all(&self.context.clock())
             .text(epoch)
             .text(&self.context.owner)
             .number(lease)
