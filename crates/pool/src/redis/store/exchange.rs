@@ -14,7 +14,7 @@ use crate::{
     Admit, Denied, Lane, Limit, Pick, Picked, Reserves, Shortage, Store,
     redis::{
         args::Args,
-        encode::{calendar_args, definition, follows, micros, name_calendars, stride},
+        encode::{calendar_args, definition, follows, held, micros, name_calendars, stride},
         hold::{Hold, Seat, SharedSeat},
         link::{Away, Invocation, Urgency},
         reply::Reply,
@@ -417,7 +417,8 @@ impl Redis {
         let member = lane.members().get(position)?;
         let definition = lane.text().definitions.get(position)?.clone();
         let account: Arc<str> = found.account.as_str().into();
-        tag.opened(lease, Arc::clone(&account), reserves.attempt);
+        let hold = held(&member.limits, &member.quota, reserves.attempt);
+        tag.opened(lease, Arc::clone(&account), hold);
         tag.define(&account, &definition, &lane.text().calendars);
         let local = self
             .local()
@@ -448,7 +449,8 @@ impl Redis {
         entry: &Entry,
         lease: u64,
     ) -> Seat {
-        entry.tag.opened(lease, "".into(), reserves.call);
+        let hold = held(admit.limits, admit.budgets, reserves.call);
+        entry.tag.opened(lease, "".into(), hold);
         Seat {
             local: self.local().adopt_seat(now, admit, reserves.call),
             shared: Some(SharedSeat {
@@ -484,9 +486,8 @@ impl Redis {
         }
         let local = self.local().admit(now, admit, reserves).await?;
         let lease = self.context.next_lease();
-        entry
-            .tag
-            .opened_away(lease, "".into(), reserves.call, &entry.definition);
+        let hold = held(admit.limits, admit.budgets, reserves.call);
+        entry.tag.opened_away(lease, "".into(), hold, &entry.definition);
         Ok(Seat {
             local,
             shared: Some(SharedSeat {
@@ -507,19 +508,20 @@ impl Redis {
     ) -> Result<Picked<Hold>, Shortage> {
         let picked = self.local().pick(now, pick, reserves, patience).await?;
         let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
-        let definition: Arc<str> = pick
+        let (definition, hold) = pick
             .lanes
             .iter()
             .find_map(|lane| {
-                lane.text()
-                    .definitions
-                    .get(lane.position(&picked.credential)?)
-                    .cloned()
+                let position = lane.position(&picked.credential)?;
+                let member = lane.members().get(position)?;
+                let definition = lane.text().definitions.get(position)?;
+                let hold = held(&member.limits, &member.quota, reserves.attempt);
+                Some((Arc::clone(definition), hold))
             })
-            .unwrap_or_else(|| "".into());
+            .unwrap_or_else(|| ("".into(), 0));
         let account: Arc<str> = picked.credential.name().into();
         let lease = self.context.next_lease();
-        tag.opened_away(lease, Arc::clone(&account), reserves.attempt, &definition);
+        tag.opened_away(lease, Arc::clone(&account), hold, &definition);
         let (open_for, failures) = breaker(pick);
         Ok(Picked {
             credential: picked.credential,

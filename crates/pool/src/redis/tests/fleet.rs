@@ -73,11 +73,6 @@ impl Replica {
         states.iter().map(|state| state.in_flight).collect()
     }
 
-    /// Calls under way of all members.
-    pub(super) async fn busy(&self, world: &World) -> u32 {
-        self.in_flight(world).await.iter().sum()
-    }
-
     pub(super) async fn lease(&self, world: &World) -> Lease<Redis> {
         self.pool
             .pick(world.pick())
@@ -122,12 +117,15 @@ impl Fleet {
     /// Waits until every process finds so many calls under way.
     pub(super) async fn settles_at(&self, busy: u32, why: &str) {
         for replica in &self.replicas {
-            let mut found = None;
-            eventually(why, async || {
-                found = Some(replica.in_flight(&self.world).await);
-                found.iter().flatten().sum::<u32>() == busy
-            })
-            .await;
+            let until = Instant::now() + PATIENCE;
+            loop {
+                let found = replica.in_flight(&self.world).await;
+                if found.iter().sum::<u32>() == busy {
+                    break;
+                }
+                assert!(Instant::now() < until, "{busy} calls: {why}; found {found:?}");
+                sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 
@@ -135,7 +133,20 @@ impl Fleet {
     /// and no process holds anything.
     pub(super) async fn is_quiet(&self) {
         self.settles_at(0, "nothing is under way").await;
-        eventually("nobody holds anything", async || self.leftovers().is_empty()).await;
+        self.none_left("what is held", Self::leftovers).await;
+    }
+
+    /// Waits until nothing is found.
+    pub(super) async fn none_left(&self, what: &str, find: impl Fn(&Self) -> Vec<String>) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = find(self);
+            if found.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "{what}: {found:#?}");
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// What the store holds of calls under way. Marks of calls that were given up are none.

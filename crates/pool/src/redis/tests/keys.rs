@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snapshot::{RestReason, RestScope, SecretVersion, Strategy};
 
-use super::fleet::{Fleet, GENEROUS, eventually, per_minute};
+use super::fleet::{Fleet, GENEROUS, per_minute};
 use crate::{
     Headroom, Outcome, Pick, Rest, RestEnd, Settled, TokenCounts,
     testing::{World, credential, narrow, provider_name, requests, tokens, with_quota},
@@ -79,7 +79,7 @@ async fn every_key_expires() {
         pool.remember("object", &unheard("a"));
         fleet.is_quiet().await;
         // A process's own leases expire from its next sign of life on.
-        eventually("all expire", async || fleet.immortals().is_empty()).await;
+        fleet.none_left("keys that never expire", Fleet::immortals).await;
         let found = fleet
             .server
             .cli(&["EVAL", "return #redis.call('KEYS', '*')", "0"]);

@@ -1,49 +1,75 @@
 //! The server loses what it knew.
 
-use snapshot::{RestReason, RestScope, Strategy};
+use snapshot::{RestReason, RestScope, Strategy, Timestamp};
 
-use super::fleet::{Fleet, GENEROUS, eventually, succeed, world};
+use super::fleet::{Fleet, GENEROUS, Replica, eventually, per_minute, succeed, world};
 use crate::{
-    Outcome, Rest, RestEnd, Settled,
-    testing::{World, credential, provider_name, requests, with_quota},
+    Admission, Lease, Outcome, Redis, Rest, RestEnd, Settled, TokenCounts,
+    testing::{World, credential, member, provider_name, requests, tokens, with_quota},
 };
 
 #[tokio::test]
 async fn everything_that_is_under_way_is_told_again_to_a_server_that_was_emptied() {
-    let members = [
-        with_quota("a", &[requests("day", 86_400, 100)]),
-        with_quota("b", &[requests("day", 86_400, 100)]),
-    ];
+    let day = requests("day", 86_400, 100);
+    let mut limited = with_quota("a", &[day.clone(), tokens("hour", 3_600, 10_000)]);
+    limited.limits = per_minute(1_000);
+    let members = [limited, with_quota("b", std::slice::from_ref(&day)), member("c")];
     let mut world = World::new(Strategy::RoundRobin, &members);
-    world.budgets = vec![requests("day", 86_400, 100)];
+    world.budgets = vec![day, tokens("hour", 3_600, 10_000)];
     let fleet = Fleet::start(world, 2, GENEROUS).await;
+    let world = &fleet.world;
+    let budgets = [(&world.client, &*world.budgets)];
+    let state = async |replica: &Replica| {
+        let mut credentials = replica.pool.look_up(&provider_name(), &members).await;
+        let mut callers = replica.pool.look_up_clients(&budgets).await;
+        let windows = credentials.iter_mut().flat_map(|state| &mut state.windows);
+        for window in windows.chain(callers.iter_mut().flat_map(|state| &mut state.budgets)) {
+            // A process dates the first request when it is asked for, the server when it hears of it.
+            window.resets_at = Timestamp::EPOCH;
+        }
+        (credentials, callers)
+    };
     let mut held = Vec::new();
-    for replica in fleet.replicas.iter().chain(&fleet.replicas) {
-        let entered = replica.pool.enter(fleet.world.admit(), fleet.world.pick()).await;
-        let (admission, lease) = entered.expect("there is room");
-        held.push((admission, lease.expect("a credential is usable")));
+    for turn in 0..12 {
+        let replica = &fleet.replicas[turn % 2];
+        let (admission, lease) = enter(replica, world).await;
+        if turn < 6 {
+            // The next ones are expected to use as much.
+            lease.settle(used(40));
+            admission.settle(40);
+        } else {
+            held.push((admission, lease));
+        }
     }
-    fleet.settles_at(4, "two for each").await;
+    fleet.settles_at(6, "two for each member").await;
+    let before = state(fleet.a()).await;
     assert_eq!(fleet.server.cli(&["FLUSHALL"]), "OK", "it is empty");
-    fleet.settles_at(4, "both have told what they hold").await;
-    let budgets = [(&fleet.world.client, &*fleet.world.budgets)];
+    fleet.settles_at(6, "both have told what they hold").await;
     for replica in &fleet.replicas {
-        eventually("what was used is known again", async || {
-            let states = replica.pool.look_up(&provider_name(), &members).await;
-            let used = states.iter().flat_map(|state| &state.windows);
-            let callers = replica.pool.look_up_clients(&budgets).await;
-            let budgets = callers.iter().flat_map(|state| &state.budgets);
-            used.map(|window| window.requests).eq([2, 2])
-                && budgets.map(|window| window.requests).eq([4])
-                && callers.iter().all(|state| state.in_flight == 4)
-        })
-        .await;
+        eventually("all is as it was", async || state(replica).await == before).await;
     }
     for (admission, lease) in held {
-        lease.settle(Settled::new(Outcome::Succeeded));
+        lease.settle(used(1));
         admission.settle(1);
     }
     fleet.is_quiet().await;
+}
+
+/// A call of a caller with limits.
+async fn enter(replica: &Replica, world: &World) -> (Admission<Redis>, Lease<Redis>) {
+    let entered = replica.pool.enter(world.admit(), world.pick()).await;
+    let (admission, lease) = entered.expect("there is room");
+    (admission, lease.expect("a credential is usable"))
+}
+
+fn used(tokens: u64) -> Settled {
+    Settled {
+        usage: Some(TokenCounts {
+            input: tokens,
+            ..TokenCounts::default()
+        }),
+        ..Settled::new(Outcome::Succeeded)
+    }
 }
 
 #[tokio::test]
@@ -101,9 +127,7 @@ async fn scripts_that_were_forgotten_are_told_again() {
     for turn in 0..6 {
         let replica = &fleet.replicas[turn % 2];
         assert_eq!(fleet.server.cli(&["SCRIPT", "FLUSH"]), "OK", "all forgotten");
-        let entered = replica.pool.enter(fleet.world.admit(), fleet.world.pick()).await;
-        let (admission, lease) = entered.expect("there is room");
-        let lease = lease.expect("a credential is usable");
+        let (admission, lease) = enter(replica, &fleet.world).await;
         served.push_str(lease.credential().name());
         assert_eq!(fleet.server.cli(&["SCRIPT", "FLUSH"]), "OK", "all forgotten");
         lease.settle(Settled::new(Outcome::Succeeded));
