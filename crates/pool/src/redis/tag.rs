@@ -48,6 +48,8 @@ pub(super) struct Context {
     callers_clock: bool,
     /// What this process knows by itself.
     pub(super) local: Arc<Memory>,
+    /// How often what the store believes is compared with what is.
+    reconciling: Duration,
     /// The last lease's number.
     leases: AtomicU64,
     /// What the process's clock shows beyond `started`, in microseconds.
@@ -115,6 +117,8 @@ struct Open {
 
 /// How often a process says that it lives.
 const BEAT: Duration = Duration::from_secs(2);
+/// How long what there is to say waits for company.
+const LINGER: Duration = Duration::from_millis(1);
 /// How soon a failed step is tried again while the store seems to be in reach.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether all was heard.
@@ -131,13 +135,19 @@ const LANES: usize = 64;
 const STRAYS: Duration = Duration::from_secs(60);
 
 impl Context {
-    pub(super) fn new(link: Link, settings: RedisSettings, local: Arc<Memory>) -> Self {
+    pub(super) fn new(
+        link: Link,
+        settings: RedisSettings,
+        reconciling: Duration,
+        local: Arc<Memory>,
+    ) -> Self {
         Self {
             link,
             prefix: settings.prefix,
             owner: settings.owner,
             callers_clock: settings.callers_clock,
             local,
+            reconciling,
             leases: AtomicU64::new(0),
             offset: AtomicU64::new(0),
             started: Instant::now(),
@@ -348,7 +358,10 @@ impl Tag {
                 self.beat(super::link::Urgency::Background).await.map(drop)
             } else if self.reconciling_is_due() {
                 self.reconcile().await
-            } else if let Some(sending) = self.send() {
+            } else if self.has_news() {
+                // A pick meanwhile takes it along, and what else ends goes with it.
+                sleep(LINGER).await;
+                let Some(sending) = self.send() else { continue };
                 sending.alone().await
             } else {
                 let next = self.next_beat();

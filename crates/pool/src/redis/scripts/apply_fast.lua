@@ -99,12 +99,13 @@ do
         held = 0}
       if attempt then
         local n, v, whole, full, of_model = unpack(call('HMGET', account.key, 'n', 'v', 'w', 'pf', 'm:' .. model))
-        if full or (whole and sub(whole, 1, 9) ~= '|||||||||') or (of_model and sub(of_model, 1, 9) ~= '|||||||||') then
+        if not n or full or (whole and sub(whole, 1, 9) ~= '|||||||||') or (of_model and sub(of_model, 1, 9) ~= '|||||||||') then
           break
         end
         account.busy, account.reserved, account.models[model] = tonumber(n) or 0, tonumber(v) or 0, true
       else
         local held = call('HMGET', account.key, 'n', 'v')
+        if not held[1] then break end
         account.busy, account.reserved = tonumber(held[1]) or 0, tonumber(held[2]) or 0
       end
       accounts[name], order[#order + 1] = account, account
@@ -166,7 +167,7 @@ do
   end
   now = present
   if at > #args then
-    call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now))
+    if call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now)) == 1 then call('PEXPIRE', T .. ':b', STATE_TTL) end
     call('HSET', T, 'q', digits(sequence), 'n', in_flight, 'o', digits(now))
     return {'ok'}
   end

@@ -14,7 +14,7 @@ use crate::{
     Admit, Denied, Lane, Limit, Pick, Picked, Reserves, Shortage, Store,
     redis::{
         args::Args,
-        encode::{calendar_args, definition, follows, micros, name_calendars, stride},
+        encode::{calendar_args, definition, follows, held, micros, name_calendars, stride},
         hold::{Hold, Seat, SharedSeat},
         link::{Away, Invocation, Urgency},
         reply::Reply,
@@ -84,6 +84,7 @@ impl Redis {
         let wanted = self.pick_call(
             now,
             pick,
+            &provider,
             &of_provider,
             pick_asked.lease,
             reserves,
@@ -183,7 +184,7 @@ impl Redis {
             return self.pick_away(now, pick, reserves, patience).await;
         };
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
-        let call = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None);
+        let call = self.pick_call(now, pick, &tag, &epoch, asked.lease, reserves, patience, None);
         let [reply] = self.ask_one(&tag, call).await;
         self.conclude(now, pick, reserves, patience, &tag, &epoch, &mut asked, reply)
             .await
@@ -239,7 +240,7 @@ impl Redis {
                     }
                 }
             }
-            filling.push(self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None));
+            filling.push(self.pick_call(now, pick, tag, &epoch, asked.lease, reserves, patience, None));
             let mut replies = self.context.link.run_all(&filling, Urgency::Background).await;
             reply = replies
                 .pop()
@@ -273,11 +274,7 @@ impl Redis {
             }
             all
         } else {
-            let all: Vec<Invocation> = sendings
-                .iter()
-                .map(|sending| sending.call().clone())
-                .chain(calls)
-                .collect();
+            let all: Vec<&Invocation> = sendings.iter().map(Sending::call).chain(&calls).collect();
             link.run_all(&all, Urgency::Awaited).await
         }
         .into_iter();
@@ -332,6 +329,7 @@ impl Redis {
         &self,
         now: Timestamp,
         pick: &Pick<'_>,
+        tag: &Tag,
         epoch: &str,
         lease: u64,
         reserves: Reserves,
@@ -343,15 +341,13 @@ impl Redis {
             let lane = lane.filter(|_| !pick.tried.contains(pinned));
             (pinned.name(), lane.map(|lane| lane as u64 + 1))
         });
-        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
         tag.know(pick.lanes);
         let call = match seat {
             Some((seats, _)) => PICK.on(&[tag.key(), seats]),
             None => PICK.on(&[tag.key()]),
         };
-        let mut args = self
-            .context
-            .clock()
+        let mut args = Args::with_capacity(32, 256)
+            .all(&self.context.clock())
             .text(epoch)
             .text(&self.context.owner)
             .number(lease)
@@ -431,7 +427,8 @@ impl Redis {
         let member = lane.members().get(position)?;
         let definition = lane.text().definitions.get(position)?.clone();
         let account: Arc<str> = found.account.as_str().into();
-        tag.opened(lease, Arc::clone(&account), reserves.attempt);
+        let hold = held(&member.limits, &member.quota, reserves.attempt);
+        tag.opened(lease, Arc::clone(&account), hold);
         tag.define(&account, &definition, &lane.text().calendars);
         let local = self
             .local()
@@ -462,7 +459,8 @@ impl Redis {
         entry: &Entry,
         lease: u64,
     ) -> Seat {
-        entry.tag.opened(lease, "".into(), reserves.call);
+        let hold = held(admit.limits, admit.budgets, reserves.call);
+        entry.tag.opened(lease, "".into(), hold);
         Seat {
             local: self.local().adopt_seat(now, admit, reserves.call),
             shared: Some(SharedSeat {
@@ -506,9 +504,8 @@ impl Redis {
         }
         let local = self.local().admit(now, admit, reserves).await?;
         let lease = self.context.next_lease();
-        entry
-            .tag
-            .opened_away(lease, "".into(), reserves.call, &entry.definition);
+        let hold = held(admit.limits, admit.budgets, reserves.call);
+        entry.tag.opened_away(lease, "".into(), hold, &entry.definition);
         Ok(Seat {
             local,
             shared: Some(SharedSeat {
@@ -529,19 +526,20 @@ impl Redis {
     ) -> Result<Picked<Hold>, Shortage> {
         let picked = self.local().pick(now, pick, reserves, patience).await?;
         let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
-        let definition: Arc<str> = pick
+        let (definition, hold) = pick
             .lanes
             .iter()
             .find_map(|lane| {
-                lane.text()
-                    .definitions
-                    .get(lane.position(&picked.credential)?)
-                    .cloned()
+                let position = lane.position(&picked.credential)?;
+                let member = lane.members().get(position)?;
+                let definition = lane.text().definitions.get(position)?;
+                let hold = held(&member.limits, &member.quota, reserves.attempt);
+                Some((Arc::clone(definition), hold))
             })
-            .unwrap_or_else(|| "".into());
+            .unwrap_or_else(|| ("".into(), 0));
         let account: Arc<str> = picked.credential.name().into();
         let lease = self.context.next_lease();
-        tag.opened_away(lease, Arc::clone(&account), reserves.attempt, &definition);
+        tag.opened_away(lease, Arc::clone(&account), hold, &definition);
         let (open_for, failures) = breaker(pick);
         Ok(Picked {
             credential: picked.credential,
