@@ -14,11 +14,14 @@ read_clock(values[4], values[5])
 read_circuit(values[6])
 local rejects_all = tonumber(values[8])
 local rests_changed
+-- Accounts that came into being, by their keys.
+local fresh = {}
 
 local function account_of(name, model)
   local account = read_account(name, model)
   account.whole = account.whole or read_scope(nil, account.cleared)
   account.model_name = model
+  if account.is_new then fresh[account.key] = true end
   return account
 end
 
@@ -26,7 +29,10 @@ local function index_rests(account)
   local till = account.whole.reason and account.whole.till or 0
   if account.model and account.model.reason then till = max(till, account.model.till) end
   rests_changed = true
-  if till > 0 then call('ZADD', T .. ':s', 'GT', 'CH', till, account.name) end
+  if till > 0 then
+    call('ZADD', T .. ':s', 'GT', 'CH', till, account.name)
+    call('PEXPIRE', T .. ':s', STATE_TTL)
+  end
 end
 
 local function save_scopes(account, whole, model)
@@ -166,6 +172,7 @@ local function refused(account, lease, seq, rest, definition, token, open_for)
   answered(lease, seq)
   rest_account(account, lease, seq, rest, definition, token)
   call('HSET', T .. ':f', account.name, digits(now) .. '|' .. token)
+  call('PEXPIRE', T .. ':f', STATE_TTL)
 end
 
 local function take_back(lease)
@@ -294,6 +301,7 @@ end
 local function leave(lease, tokens, text)
   local held = take_back(lease)
   local key = account_key('')
+  fresh[key] = true
   if held then
     local f = call('HMGET', key, 'n', 'v')
     call('HSET', key, 'n', max((tonumber(f[1]) or 0) - 1, 0), 'v', digits(max((tonumber(f[2]) or 0) - held.hold, 0)))
@@ -353,7 +361,6 @@ local function new_secret(name, version)
     if scope.reason == UNAUTHORIZED then lift(scope) end
   end)
   call('HSET', account.key, 's', version)
-  call('PEXPIRE', account.key, 34560000000)
   unpark_everywhere(account)
   save_place(account)
 end
@@ -396,6 +403,7 @@ local function restore(name, requests, tokens, windows, text)
       end
     end
   end
+  fresh[key] = true
   local definition = definition_from(text, key)
   if not definition then return end
   for window_name, start, used_requests, used_tokens in string.gmatch(windows, '([^,;]+),(%d+),(%d+),(%d+)') do
@@ -427,7 +435,8 @@ while at <= #ARGV do
   at = at + 3 + count
 end
 now = present
-call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now))
+for key in pairs(fresh) do call('PEXPIRE', key, STATE_TTL) end
+if call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now)) == 1 then call('PEXPIRE', T .. ':b', STATE_TTL) end
 if rests_changed then
   write_tag('c', write_circuit(), 'rv', digits(sequence))
 else

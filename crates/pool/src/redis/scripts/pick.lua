@@ -63,7 +63,7 @@ if ARGV[7] ~= '' and in_flight >= tonumber(ARGV[7]) then return answer(shortage(
 
 local function touch(lane)
   if now - lane.touched > 60000000 then
-    for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), 1200000) end
+    for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), LANE_KEYS_TTL) end
     lane.touched = now
   end
 end
