@@ -281,7 +281,8 @@ local function adopt(lease, name, hold, counted, text)
   if call('HEXISTS', owned, lease) == 1 then return end
   local account = account_of(name, '')
   local definition = definition_from(text, account.key)
-  in_flight = in_flight + 1
+  -- Only Providers count their calls.
+  if name ~= '' then in_flight = in_flight + 1 end
   account.busy = account.busy + 1
   account.reserved = account.reserved + tonumber(hold)
   call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
