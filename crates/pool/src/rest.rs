@@ -177,22 +177,21 @@ impl Scope {
             return None;
         }
         let mut ladder = self.ladder;
-        let length = match rest.end.length() {
-            Some(length) => length,
-            None => {
-                let before = self.ladder.filter(|step| step.reason == rest.reason);
-                // Calls that were under way together are refused together: that is one step, not many.
-                if before.is_some_and(|step| lease < step.sequence) {
-                    return None;
-                }
-                let count = before.map_or(0, |step| step.count).saturating_add(1);
-                ladder = Some(Step {
-                    reason: rest.reason,
-                    count,
-                    sequence,
-                });
-                self::ladder(rest.reason, count)
+        let length = if let Some(length) = rest.end.length() {
+            length
+        } else {
+            let before = self.ladder.filter(|step| step.reason == rest.reason);
+            // Calls that were under way together are refused together: that is one step, not many.
+            if before.is_some_and(|step| lease < step.sequence) {
+                return None;
             }
+            let count = before.map_or(0, |step| step.count).saturating_add(1);
+            ladder = Some(Step {
+                reason: rest.reason,
+                count,
+                sequence,
+            });
+            self::ladder(rest.reason, count)
         };
         let until = now + length;
         if until <= now || self.rest.is_some_and(|known| known.until >= until) {

@@ -1,5 +1,7 @@
 //! What a process has to say about a tag. The script `apply` reads these.
 
+use std::fmt::Write;
+
 use snapshot::{RestScope, SecretVersion, Timestamp};
 
 use super::{
@@ -156,18 +158,12 @@ impl Record {
                 .map(|(second, amount)| format!("{second}:{amount}"));
             texts.collect::<Vec<_>>().join(",")
         };
-        let windows: String = used
-            .windows
-            .iter()
-            .map(|(name, tally)| {
-                format!(
-                    "{name},{},{},{};",
-                    tally.start.as_micros(),
-                    tally.requests,
-                    tally.tokens
-                )
-            })
-            .collect();
+        let mut windows = String::new();
+        for (name, tally) in &used.windows {
+            let start = tally.start.as_micros();
+            // Writing into memory cannot fail.
+            let _ = write!(windows, "{name},{start},{},{};", tally.requests, tally.tokens);
+        }
         let fields = Args::default()
             .text(&used.account)
             .text(&buckets(&used.requests))
