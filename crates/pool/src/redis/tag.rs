@@ -48,6 +48,8 @@ pub(super) struct Context {
     callers_clock: bool,
     /// What this process knows by itself.
     pub(super) local: Arc<Memory>,
+    /// How often what the store believes is compared with what is.
+    reconciling: Duration,
     /// The last lease's number.
     leases: AtomicU64,
     /// What the process's clock shows beyond `started`, in microseconds.
@@ -129,13 +131,19 @@ const LANES: usize = 64;
 const STRAYS: Duration = Duration::from_secs(60);
 
 impl Context {
-    pub(super) fn new(link: Link, settings: RedisSettings, local: Arc<Memory>) -> Self {
+    pub(super) fn new(
+        link: Link,
+        settings: RedisSettings,
+        reconciling: Duration,
+        local: Arc<Memory>,
+    ) -> Self {
         Self {
             link,
             prefix: settings.prefix,
             owner: settings.owner,
             callers_clock: settings.callers_clock,
             local,
+            reconciling,
             leases: AtomicU64::new(0),
             offset: AtomicU64::new(0),
             started: Instant::now(),
