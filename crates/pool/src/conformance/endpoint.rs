@@ -8,7 +8,7 @@ use super::{Bench, guessed, name_of, names, refuse, refused, stated, succeed};
 use crate::{
     Blame, NoneUsable, Outcome, Pick, RestScope, Settled, Store,
     rest::PROBE_LOCK,
-    testing::{World, members},
+    testing::{World, credential, members},
 };
 
 pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
@@ -17,6 +17,8 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_provider_that_refuses_half_of_its_credentials_is_to_blame(make).await;
     refusals_that_say_nothing_about_the_provider_do_not_count(make).await;
     a_withdrawn_refusal_leaves_no_trace(make).await;
+    credentials_of_all_tiers_count_when_a_provider_is_judged(make).await;
+    a_call_that_no_credential_fits_hears_of_the_breaker_first(make).await;
 }
 
 fn world(credentials: &str) -> World {
@@ -192,4 +194,51 @@ async fn a_withdrawn_refusal_leaves_no_trace<S: Store>(make: &impl Fn() -> S) {
         let resting: usize = bench.pool.states().iter().map(|state| state.rests.len()).sum();
         assert_eq!(resting, 0, "nobody rests for the caller's fault");
     }
+}
+
+async fn credentials_of_all_tiers_count_when_a_provider_is_judged<S: Store>(make: &impl Fn() -> S) {
+    let bench = Bench::new(make, world("abc").tier(&members("defg")));
+    for _ in 0..3 {
+        let receipt = refuse(bench.lease().await, RestReason::Unauthorized);
+        assert_eq!(
+            receipt.blame(),
+            Blame::AsSettled,
+            "three of seven, though the others were not in turn yet"
+        );
+    }
+    let receipt = refuse(bench.lease().await, RestReason::Unauthorized);
+    assert_eq!(receipt.blame(), Blame::Provider, "four of seven");
+}
+
+async fn a_call_that_no_credential_fits_hears_of_the_breaker_first<S: Store>(make: &impl Fn() -> S) {
+    let bench = Bench::new(make, world("ab"));
+    let nobody = credential("nobody");
+    let pick = Pick {
+        pinned: Some(&nobody),
+        ..bench.world.pick()
+    };
+    assert_eq!(
+        bench.none_for(pick).await,
+        NoneUsable::Empty,
+        "there is no such one"
+    );
+    for _ in 0..2 {
+        bench.lease().await.settle(Settled::new(Outcome::UpstreamFault));
+    }
+    let open = NoneUsable::BreakerOpen {
+        until: bench.after(30),
+    };
+    assert_eq!(bench.none_for(pick).await, open, "one that is not eligible");
+    let tried = names("a");
+    let pick = Pick {
+        pinned: tried.first(),
+        tried: &tried,
+        ..bench.world.pick()
+    };
+    assert_eq!(bench.none_for(pick).await, open, "one that was tried");
+    let pick = Pick {
+        lanes: &[],
+        ..bench.world.pick()
+    };
+    assert_eq!(bench.none_for(pick).await, open, "none at all");
 }

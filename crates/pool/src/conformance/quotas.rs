@@ -21,6 +21,7 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_window_without_numbers_closes_on_a_refusal(make).await;
     a_reset_begins_the_windows_anew_and_ends_rests_for_lack_of_quota(make).await;
     counts_stay_with_the_name_of_their_window(make).await;
+    a_reported_lack_of_quota_ends_with_the_period(make).await;
 }
 
 const HOUR: u64 = 3600;
@@ -345,4 +346,14 @@ async fn counts_stay_with_the_name_of_their_window<S: Store>(make: &impl Fn() ->
         "since {START}"
     );
     assert_eq!(bench.none().await, exhausted(bench.after(4 * HOUR)));
+}
+
+async fn a_reported_lack_of_quota_ends_with_the_period<S: Store>(make: &impl Fn() -> S) {
+    let members = [member("a"), with_quota("b", &[daily("day")])];
+    let bench = Bench::new(make, World::new(Strategy::RoundRobin, &members));
+    assert_eq!(name_of(&bench.lease().await), "a", "nothing went to b");
+    bench.report("b", guessed(RestReason::QuotaExhausted));
+    let state = bench.pool.look_up(&provider_name(), &members).await.remove(1);
+    let ends: Vec<_> = state.rests.iter().map(|rest| rest.until).collect();
+    assert_eq!(ends, [bench.after(HOUR)], "at 09:00, when it has quota again");
 }

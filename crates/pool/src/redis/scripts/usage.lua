@@ -41,7 +41,10 @@ local function read_windows(account, windows)
       if start and now < start + window.length then window.from, window.till = start, start + window.length end
     else
       local bounds = calendars[window.calendar]
-      if now < bounds[2] then
+      if now < bounds[1] then
+        -- What happened before the present period, and is told only now, counts in none that there is.
+        window.till = bounds[1]
+      elseif now < bounds[2] then
         window.from, window.till = bounds[1], bounds[2]
       else
         window.from, window.till = bounds[2], bounds[3]
@@ -65,7 +68,7 @@ end
 -- A request begins in all windows.
 local function begin_windows(windows)
   for _, window in ipairs(windows) do
-    if not window.from then window.from, window.till = now, now + window.length end
+    if window.length and not window.from then window.from, window.till = now, now + window.length end
     window.used_requests = window.used_requests + 1
   end
 end

@@ -60,8 +60,8 @@ impl Replica {
     /// Waits until the server is in reach, or is known not to be.
     pub(super) async fn reaches(&self, up: bool) {
         let mut changes = self.link.changes();
-        let changed = changes.wait_for(|state| matches!(state, LinkState::Up { .. }) == up);
-        let reached = timeout(PATIENCE, changed).await;
+        let reached = changes.wait_for(|state| matches!(state, LinkState::Up { .. }) == up);
+        let reached = timeout(PATIENCE, reached).await;
         assert!(reached.is_ok_and(|state| state.is_ok()), "the link is up: {up}");
     }
 

@@ -6,7 +6,7 @@ use snapshot::{RestReason, RestScope, SecretVersion, Strategy};
 
 use super::fleet::{Fleet, GENEROUS, per_minute};
 use crate::{
-    Headroom, Outcome, Pick, Rest, RestEnd, Settled, TokenCounts,
+    Headroom, ObjectId, Outcome, Pick, Rest, RestEnd, Settled, TokenCounts,
     testing::{World, credential, narrow, provider_name, requests, tokens, with_quota},
 };
 
@@ -76,7 +76,7 @@ async fn every_key_expires() {
         pool.reset_quota(&provider_name(), &unheard("reset"));
         pool.secret_changed(&provider_name(), &unheard("renewed"), &SecretVersion("1".into()));
         pool.reset_budgets(&fleet.world.client);
-        pool.remember("object", &unheard("a"));
+        pool.remember(&provider_name(), ObjectId::new("object"), &unheard("a"));
         fleet.is_quiet().await;
         // A process's own leases expire from its next sign of life on.
         fleet.none_left("keys that never expire", Fleet::immortals).await;

@@ -1,10 +1,14 @@
 //! The server loses what it knew.
 
-use snapshot::{RestReason, RestScope, Strategy, Timestamp};
+use std::time::Duration;
+
+use snapshot::{Calendar, CalendarUnit, Period, QuotaWindow, RestReason, RestScope, Strategy, Timestamp};
 
 use super::fleet::{Fleet, GENEROUS, Replica, eventually, per_minute, succeed, world};
+use super::linked;
 use crate::{
-    Admission, Lease, Outcome, Redis, Rest, RestEnd, Settled, TokenCounts,
+    Admission, Lease, Outcome, Pool, Redis, RedisSettings, Rest, RestEnd, Settled, TokenCounts,
+    redis::{link::LinkState, testing::Server},
     testing::{World, credential, member, provider_name, requests, tokens, with_quota},
 };
 
@@ -85,14 +89,14 @@ async fn a_crash_forgets_nothing_that_matters() {
     kept.extend(fleet.b().leases(&fleet.world, 3).await);
     ended.extend(fleet.a().leases(&fleet.world, 2).await);
     succeed(ended);
-    let stated = Rest {
+    let for_long = Rest {
         reason: RestReason::QuotaExhausted,
-        end: RestEnd::Stated(std::time::Duration::from_secs(600)),
+        end: RestEnd::Stated(Duration::from_secs(600)),
     };
     let refused = fleet.a().lease(&fleet.world).await;
     let resting = refused.credential().clone();
     refused.settle(Settled {
-        rest: Some((RestScope::Credential, stated)),
+        rest: Some((RestScope::Credential, for_long)),
         ..Settled::new(Outcome::CredentialFault)
     });
     fleet.server.restart().await;
@@ -116,6 +120,56 @@ async fn a_crash_forgets_nothing_that_matters() {
         let lease = fleet.b().lease(&fleet.world).await;
         assert_ne!(*lease.credential(), resting, "it rests for all");
     }
+}
+
+#[tokio::test]
+async fn what_was_used_in_a_period_that_is_over_counts_in_no_other() {
+    let day = QuotaWindow {
+        period: Period::Calendar(Calendar {
+            unit: CalendarUnit::Day,
+            hour: 8,
+            minute: 5,
+            zone: jiff::tz::TimeZone::UTC,
+        }),
+        ..requests("day", 0, 100)
+    };
+    let members = [with_quota("a", &[day])];
+    let world = World::new(Strategy::RoundRobin, &members);
+    let mut server = Server::start(&[]).await;
+    let link = linked(&server).await;
+    let settings = RedisSettings {
+        prefix: "periods".to_owned(),
+        owner: "owner".to_owned(),
+        callers_clock: true,
+    };
+    let pool = Pool::new(Redis::new(link.clone(), settings), world.clock.clone());
+    let used_of = async || pool.look_up(&provider_name(), &members).await.remove(0);
+    let settle = |lease: Lease<Redis>| lease.settle(used(7));
+    let first = pool.pick(world.pick()).await.expect("it is usable");
+    let second = pool.pick(world.pick()).await.expect("it is usable");
+    settle(first);
+    assert_eq!(used_of().await.windows[0].requests, 2, "by 08:00");
+
+    server.kill();
+    let mut changes = link.changes();
+    let down = changes.wait_for(|state| !matches!(state, LinkState::Up { .. }));
+    assert!(down.await.is_ok(), "the server is away");
+    settle(second);
+    settle(pool.pick(world.pick()).await.expect("it is usable"));
+    let kept = pool.pick(world.pick()).await.expect("it is usable");
+    // The period ends at 08:05.
+    world.clock.step(Duration::from_secs(600));
+    settle(pool.pick(world.pick()).await.expect("it is usable"));
+
+    server.restart().await;
+    eventually("what is under way is told", async || {
+        link.is_up() && used_of().await.in_flight == 1
+    })
+    .await;
+    let window = used_of().await.windows.remove(0);
+    assert_eq!((window.requests, window.tokens), (1, 7), "the last one alone");
+    settle(kept);
+    assert_eq!(used_of().await.windows[0].tokens, 14, "settled in this period");
 }
 
 #[tokio::test]

@@ -27,14 +27,10 @@ pub(super) struct Side<S: Store> {
 /// What a step led to.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    Picked {
-        credential: CredentialName,
-        probe: bool,
-    },
+    Picked { credential: CredentialName, probe: bool },
     Short(Shortage),
     Denied(Denied),
-    /// `None` where processes do not know enough to agree on it.
-    Blame(Option<Blame>),
+    Blame(Blame),
     Recalled(Option<CredentialName>),
     Nothing,
 }
@@ -87,7 +83,7 @@ impl<S: Store> Side<S> {
             } => {
                 if let Some((by, hold)) = take(&mut self.holds, *which) {
                     self.acted = by;
-                    return self.settle(setting, now, hold, settled, *withdraw);
+                    return self.settle(now, hold, settled, *withdraw);
                 }
             }
             Step::Leave { which, tokens } => {
@@ -238,14 +234,7 @@ impl<S: Store> Side<S> {
         }
     }
 
-    fn settle(
-        &mut self,
-        setting: &Setting,
-        now: Timestamp,
-        hold: S::Hold,
-        settled: &Settled,
-        withdraw: bool,
-    ) -> Answer {
+    fn settle(&mut self, now: Timestamp, hold: S::Hold, settled: &Settled, withdraw: bool) -> Answer {
         let store = &self.stores[self.acted];
         let (blame, mut mark) = store.settle(now, hold, settled);
         if let (true, Some(mark)) = (withdraw, mark.take()) {
@@ -255,8 +244,6 @@ impl<S: Store> Side<S> {
         if settled.rest.is_some() {
             self.marks.push((self.acted, mark));
         }
-        // A process goes by the refusals that it has met itself.
-        let blame = (setting.stores == 1).then_some(blame);
         Answer::Blame(blame)
     }
 }
