@@ -21,6 +21,7 @@ mod settle;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use pool::NoneUsable;
 use tracing::Instrument;
 
 pub(crate) use authenticate::Caller;
@@ -42,7 +43,7 @@ use dispatch::Dispatch;
 use ingress::{Inbound, ingress};
 use paths::{Asked, Path};
 use peek::peek;
-use route::route;
+use route::{Asking, route};
 use settle::Settlement;
 
 /// Serves one request, whatever it asks for.
@@ -85,15 +86,22 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
             .ok_or_else(|| Failure::overloaded("too_many_requests_in_flight", OVERLOADED))?;
         settlement.entered(slot);
         let call = peek(&app, inbound, path).await?;
-        let plan = route(&app, &live, &caller, &call).await?;
+        let mut plan = route(&app, &live, &caller, &call, Asking::WithPick).await?;
         settlement.planned(&call, &plan);
         let (admission, first) = admit(&app.pool, &caller, &call, &plan).await?;
         settlement.admitted(admission);
+        let mut first = Some(first);
+        if let Some(Err(NoneUsable::UnknownObject)) = first {
+            // The Provider that its model says does not hold it; another one may.
+            plan = route(&app, &live, &caller, &call, Asking::First).await?;
+            settlement.planned(&call, &plan);
+            first = None;
+        }
         Ok(Dispatch {
             app: app.clone(),
             call,
             plan,
-            first: Some(first),
+            first,
             asked: None,
         })
     };

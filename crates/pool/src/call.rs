@@ -7,7 +7,7 @@ use snapshot::{
     Timestamp, WhenStoreIsAway,
 };
 
-use crate::{Lane, Rest};
+use crate::{Lane, Rest, lane::object_hash};
 
 /// A caller that wants in.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,9 @@ pub struct Pick<'a> {
     pub tried: &'a [CredentialName],
     /// The only credential that will do, because it holds the state that the call refers to.
     pub pinned: Option<&'a CredentialName>,
+    /// The object of the upstream that the call refers to, where it is not known who holds it: nobody else
+    /// will do.
+    pub object: Option<ObjectId>,
     /// A hash of what keeps a conversation together.
     pub affinity: Option<u64>,
 }
@@ -77,9 +80,32 @@ pub struct Denied {
     pub retry_after: Duration,
 }
 
+/// An object of an upstream: a hash of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectId(pub(crate) u128);
+
+/// What this process knows of who holds an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// This credential.
+    Known(CredentialName),
+    /// The store that replicas share may know.
+    Elsewhere,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// The store that replicas share is away, and what it knows is not known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store is away")]
+pub struct StoreAway;
+
 /// No credential can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoneUsable {
+    /// Nobody among them is known to hold the object that the call refers to.
+    #[error("the object is not known")]
+    UnknownObject,
     /// There is none at all, or every one was tried and at least one of them is not at rest.
     #[error("no credential is left to try")]
     Empty,
@@ -229,6 +255,13 @@ pub struct BreakerState {
     pub in_flight: u32,
     /// Until when it is left alone; `None` when calls pass. In the past when one call may probe.
     pub open_until: Option<Timestamp>,
+}
+
+impl ObjectId {
+    /// The object with this id. A hash of the id is kept, and the id is not.
+    pub fn new(id: &str) -> Self {
+        Self(object_hash(id))
+    }
 }
 
 impl Limit {

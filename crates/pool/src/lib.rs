@@ -31,8 +31,8 @@ mod waiting;
 pub mod window;
 
 pub use call::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Headroom, Limit, NoneUsable, Outcome,
-    Pick, Reserves, Resting, Settled, TokenCounts, WindowState,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Headroom, Holder, Limit, NoneUsable,
+    ObjectId, Outcome, Pick, Reserves, Resting, Settled, StoreAway, TokenCounts, WindowState,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use guard::{Admission, Lease, Receipt};

@@ -6,10 +6,9 @@ use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVers
 use tokio::time::Instant;
 
 use crate::{
-    Admission, Admit, BreakerState, ClientState, Clock, CredentialState, Denied, Lease, Member, Memory,
-    NoneUsable, Pick, Receipt, Reserves, Rest, Shortage, Store,
+    Admission, Admit, BreakerState, ClientState, Clock, CredentialState, Denied, Holder, Lease, Member,
+    Memory, NoneUsable, ObjectId, Pick, Receipt, Reserves, Rest, Shortage, Store, StoreAway,
     estimate::{Estimate, Estimates},
-    lane::object_hash,
     waiting::Waiting,
 };
 
@@ -150,18 +149,21 @@ impl<S: Store> Pool<S> {
         self.shared.waiting.wake_all(provider);
     }
 
-    /// Remembers for 30 days which credential holds an object of an upstream. Keeps a hash, not the id.
-    pub fn remember(&self, object_id: &str, credential: &CredentialName) {
+    /// Remembers for 30 days which credential of a Provider holds an object.
+    pub fn remember(&self, provider: &ProviderName, object: ObjectId, credential: &CredentialName) {
         let now = self.shared.clock.now();
-        self.shared
-            .store
-            .remember(now, object_hash(object_id), credential);
+        self.shared.store.remember(now, provider, object, credential);
     }
 
-    /// The credential that holds an object, if that is remembered.
-    pub async fn recall(&self, object_id: &str) -> Option<CredentialName> {
-        let now = self.shared.clock.now();
-        self.shared.store.recall(now, object_hash(object_id)).await
+    /// What this process knows of who holds an object.
+    pub fn holder(&self, object: ObjectId) -> Holder {
+        self.shared.store.holder(self.shared.clock.now(), object)
+    }
+
+    /// The credential that holds an object, if that is remembered; asks the store where this process does not
+    /// know.
+    pub async fn recall(&self, object: ObjectId) -> Result<Option<CredentialName>, StoreAway> {
+        self.shared.store.recall(self.shared.clock.now(), object).await
     }
 
     /// The state of these credentials of a Provider as all replicas see it, in their order.
@@ -245,14 +247,20 @@ impl<S: Store> Pool<S> {
     fn pays_to_wait(&self, shortage: &Shortage, patience: Duration) -> bool {
         match shortage.reason {
             NoneUsable::Full { .. } => shortage.releasable || self.until_soonest(shortage) <= patience,
-            NoneUsable::Empty | NoneUsable::Resting { .. } | NoneUsable::BreakerOpen { .. } => false,
+            NoneUsable::UnknownObject
+            | NoneUsable::Empty
+            | NoneUsable::Resting { .. }
+            | NoneUsable::BreakerOpen { .. } => false,
         }
     }
 
     fn until_soonest(&self, shortage: &Shortage) -> Duration {
         match shortage.reason {
             NoneUsable::Full { soonest } => soonest.since(self.shared.clock.now()),
-            NoneUsable::Empty | NoneUsable::Resting { .. } | NoneUsable::BreakerOpen { .. } => Duration::ZERO,
+            NoneUsable::UnknownObject
+            | NoneUsable::Empty
+            | NoneUsable::Resting { .. }
+            | NoneUsable::BreakerOpen { .. } => Duration::ZERO,
         }
     }
 }

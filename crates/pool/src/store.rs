@@ -8,8 +8,8 @@ use std::{future::Future, time::Duration};
 use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion, Timestamp};
 
 use crate::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, NoneUsable, Pick, Reserves,
-    Rest, Settled,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Holder, Member, NoneUsable, ObjectId,
+    Pick, Reserves, Rest, Settled, StoreAway,
 };
 pub use any::{AnyStore, Either};
 pub use memory::Memory;
@@ -101,11 +101,24 @@ pub trait Store: Send + Sync + 'static {
         version: &SecretVersion,
     );
 
-    /// Remembers which credential holds an object.
-    fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName);
+    /// Remembers which credential of a Provider holds an object.
+    fn remember(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        object: ObjectId,
+        credential: &CredentialName,
+    );
+
+    /// What this process knows of who holds an object.
+    fn holder(&self, now: Timestamp, object: ObjectId) -> Holder;
 
     /// The credential that holds an object.
-    fn recall(&self, now: Timestamp, object: u128) -> impl Future<Output = Option<CredentialName>> + Send;
+    fn recall(
+        &self,
+        now: Timestamp,
+        object: ObjectId,
+    ) -> impl Future<Output = Result<Option<CredentialName>, StoreAway>> + Send;
 
     /// The state of these credentials of a Provider as all replicas see it, in their order.
     fn look_up(

@@ -4,6 +4,9 @@
     reason = "fixtures are right or the test is wrong"
 )]
 
+#[cfg(test)]
+pub(crate) mod any;
+
 use std::{sync::Arc, time::Duration};
 
 use snapshot::{
@@ -89,6 +92,7 @@ impl World {
             lanes: &self.lanes,
             tried: &[],
             pinned: None,
+            object: None,
             affinity: None,
         }
     }

@@ -104,7 +104,6 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     };
     let clients = server::serve(listener, tls.clone(), handler, settings, drain);
 
-    health.ready();
     tracing::info!(listener = "client", address = %clients_at, tls = tls.is_some(), "listening");
     tracing::info!(listener = "admin", address = %admin_at, "listening");
     if let Some(generated) = &generated {
@@ -119,6 +118,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
             door,
         ))?;
     }
+    health.ready();
     let drains = DrainSettings {
         min: arguments.drain_min,
         max: arguments.drain_max,

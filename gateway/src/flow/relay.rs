@@ -21,6 +21,7 @@ use super::{
     settle::Settlement,
 };
 use crate::{body::ReplyBody, failure::Failure};
+use pool::ObjectId;
 
 /// Waits for an answer and turns it into the response. A stream that has nothing to say for `keepAliveAfter` begins
 /// with comments, while its upstream is still being sought.
@@ -75,7 +76,12 @@ fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) 
             object_ids,
         } => {
             for id in &object_ids {
-                dispatch.app.pool.remember(id, attempt.lease.credential());
+                let provider = &attempt.provider.provider.name;
+                let credential = attempt.lease.credential();
+                dispatch
+                    .app
+                    .pool
+                    .remember(provider, ObjectId::new(id), credential);
             }
             settlement.answered(status);
             settlement.delivering(attempt);

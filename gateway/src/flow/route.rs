@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dialect::{Dialect, FailureKind, Operation, Passthrough};
 use http::StatusCode;
-use pool::Lane;
+use pool::{Holder, Lane, ObjectId, StoreAway};
 use smallvec::SmallVec;
 use snapshot::{ClientName, CredentialName, FallbackOn, ModelPattern, Provider, ProviderName};
 
@@ -34,6 +34,8 @@ pub(crate) struct Hop {
     pub(crate) lanes: Arc<[Arc<Lane>]>,
     /// The only credential that can serve: it holds what the call names.
     pub(crate) pinned: Option<CredentialName>,
+    /// What the call names, where only the shared store may know who holds it.
+    pub(crate) object: Option<ObjectId>,
     /// Identifies the conversation.
     pub(crate) affinity: Option<u64>,
 }
@@ -45,10 +47,38 @@ impl Plan {
     }
 }
 
+/// How a call that names stored objects finds their holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// With the pick, where the call's model says which Provider to ask.
+    WithPick,
+    /// Before everything else.
+    First,
+}
+
 /// Finds the upstreams for a call.
-pub(super) async fn route(app: &App, live: &Live, caller: &Caller, call: &Call) -> Result<Plan, Failure> {
+pub(super) async fn route(
+    app: &App,
+    live: &Live,
+    caller: &Caller,
+    call: &Call,
+    asking: Asking,
+) -> Result<Plan, Failure> {
     if let Some(model) = &call.model {
         allowed(&caller.client.models, model)?;
+    }
+    if asking == Asking::WithPick
+        && let (Some(model), [id]) = (&call.model, call.object_ids.as_slice())
+        && app.pool.holder(ObjectId::new(id)) == Holder::Elsewhere
+        && let Ok(served) = named(live, caller, call, model)
+    {
+        let mut hops = hops(live, caller, call, &served, None);
+        hops.truncate(1);
+        if let Some(hop) = hops.first_mut() {
+            hop.object = Some(ObjectId::new(id));
+            app.budgets.call(&served.label, app.clock.now());
+            return Ok(Plan { served, hops });
+        }
     }
     let holder = holder(app, live, caller, call).await?;
     let served = match (&holder, &call.model) {
@@ -107,7 +137,8 @@ async fn holder(
     let mut found: Option<(Arc<LiveProvider>, CredentialName)> = None;
     for id in &call.object_ids {
         let missing = || Failure::not_found("object_not_found", format!("`{}` is not known here", shown(id)));
-        let name = app.pool.recall(id).await.ok_or_else(missing)?;
+        let known = app.pool.recall(ObjectId::new(id)).await;
+        let name = known.map_err(|StoreAway| away(id))?.ok_or_else(missing)?;
         let (provider, _) = live.credential(&name).ok_or_else(missing)?;
         // An id is no permission: the caller must be able to reach the Provider in its own right.
         if !reachable(live, caller, call, &provider.provider.name) {
@@ -122,6 +153,12 @@ async fn holder(
         found = Some((provider.clone(), name));
     }
     Ok(found)
+}
+
+/// Nobody can say who holds an object. That is no proof that it does not exist.
+fn away(id: &str) -> Failure {
+    let message = format!("who holds `{}` cannot be looked up at the moment", shown(id));
+    Failure::overloaded("objects_unavailable", message)
 }
 
 /// Whether the caller may use a Provider, by itself or through a route, and the path allows it.
@@ -260,6 +297,7 @@ fn hops(
                 priority: target.priority,
                 lanes: provider.lanes(&model, &target.credential_selector),
                 pinned: pinned.cloned(),
+                object: None,
                 affinity: affinity(caller, call, provider),
                 model,
             };

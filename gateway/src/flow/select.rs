@@ -23,6 +23,7 @@ impl Hop {
             lanes: &self.lanes,
             tried,
             pinned: self.pinned.as_ref(),
+            object: self.object,
             affinity: self.affinity,
         }
     }
@@ -51,6 +52,10 @@ pub(super) async fn select(pool: &Pool, hop: &Hop, tried: &[CredentialName]) -> 
 pub(super) fn none_usable(none: &NoneUsable, soonest: Option<Timestamp>, now: Timestamp) -> Failure {
     let wait = soonest.map_or(std::time::Duration::from_secs(1), |soonest| soonest.since(now));
     match none {
+        NoneUsable::UnknownObject => Failure::not_found(
+            "object_not_found",
+            "an object that the request names is not known here",
+        ),
         NoneUsable::Empty => Failure::upstream(
             http::StatusCode::SERVICE_UNAVAILABLE,
             "no_credentials",
@@ -93,7 +98,7 @@ pub(super) fn none_usable(none: &NoneUsable, soonest: Option<Timestamp>, now: Ti
 /// When something may be usable again.
 pub(super) fn soonest(none: &NoneUsable) -> Option<Timestamp> {
     match none {
-        NoneUsable::Empty => None,
+        NoneUsable::Empty | NoneUsable::UnknownObject => None,
         NoneUsable::Resting { soonest, .. } | NoneUsable::Full { soonest } => Some(*soonest),
         NoneUsable::BreakerOpen { until } => Some(*until),
     }

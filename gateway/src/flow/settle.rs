@@ -177,9 +177,10 @@ impl Settlement {
         self.caller.client.debug_headers
     }
 
-    /// The credential that is being used.
-    pub(super) fn credential(&self) -> Option<&CredentialName> {
-        self.attempt.as_ref().map(|attempt| attempt.lease.credential())
+    /// The Provider and the credential that hold what this call creates.
+    pub(super) fn holder(&self) -> Option<(&ProviderName, &CredentialName)> {
+        let attempt = self.attempt.as_ref()?;
+        Some((&attempt.provider.provider.name, attempt.lease.credential()))
     }
 
     /// How long the Provider may take for what.

@@ -90,3 +90,42 @@ async fn a_file_is_found_from_every_replica() {
     find(&replicas, 1, &format!("/v1/files/{id}")).await;
     assert_eq!(upstream.last().credential(), owner);
 }
+
+#[tokio::test]
+async fn going_on_elsewhere_takes_one_trip_to_the_store() {
+    let redis = Redis::start().await;
+    let upstream = Upstream::start().await;
+    let fixture = Fixture::pool(&upstream, ["a", "b", "c"]);
+    let replicas = Replicas::start_patient(2, &redis.arguments(), &fixture).await;
+    for _ in 0..3 {
+        let body = json!({ "model": "m", "input": "x" });
+        let made = replicas.client(0).post("/v1/responses", &body).await.expect(200);
+        let owner = upstream.last().credential().to_owned();
+        let id = made.json()["id"].as_str().unwrap().to_owned();
+        eventually("the store knows the response", Duration::from_secs(5), || async {
+            let known = redis.cli(&["KEYS", "*:b:*"]).await.lines().count();
+            (known == upstream.count()).then_some(())
+        })
+        .await;
+        let body = json!({ "model": "m", "input": "y", "previous_response_id": id, "store": false });
+        replicas.client(1).post("/v1/responses", &body).await.expect(200);
+        assert_eq!(
+            upstream.last().credential(),
+            owner,
+            "it goes on where it was made"
+        );
+        eventually(
+            "what the second made is known too",
+            Duration::from_secs(5),
+            || async {
+                let known = redis.cli(&["KEYS", "*:b:*"]).await.lines().count();
+                (known == upstream.count()).then_some(())
+            },
+        )
+        .await;
+    }
+    let metrics = replicas[1].metrics().await;
+    let trips = |command| metrics.sum("roundhouse_store_command_seconds_count", &[("command", command)]);
+    assert!(trips("pick") >= 3.0, "each call picks: {}", trips("pick"));
+    assert_eq!(trips("get"), 0.0, "and asks for nothing before");
+}

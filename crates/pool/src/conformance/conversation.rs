@@ -6,8 +6,8 @@ use snapshot::Strategy;
 
 use super::{Bench, name_of, names, stated, succeed};
 use crate::{
-    NoneUsable, Pick, RestReason, Store,
-    testing::{World, credential, members, narrow},
+    NoneUsable, ObjectId, Pick, RestReason, Store,
+    testing::{World, credential, members, narrow, provider_name},
 };
 
 pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
@@ -16,6 +16,7 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_full_credential_is_left_at_once_when_nobody_waits(make).await;
     a_pinned_call_uses_its_credential_or_none(make).await;
     objects_are_remembered_for_a_month(make).await;
+    a_call_that_names_an_object_goes_to_its_holder_or_nowhere(make).await;
 }
 
 fn talk<S: Store>(bench: &Bench<S>, conversation: u64) -> Pick<'_> {
@@ -124,13 +125,91 @@ async fn a_pinned_call_uses_its_credential_or_none<S: Store>(make: &impl Fn() ->
 async fn objects_are_remembered_for_a_month<S: Store>(make: &impl Fn() -> S) {
     const DAY: u64 = 24 * 3600;
     let bench = Bench::new(make, World::new(Strategy::RoundRobin, &members("ab")));
-    bench.pool.remember("resp_1", &credential("a"));
+    bench
+        .pool
+        .remember(&provider_name(), ObjectId::new("resp_1"), &credential("a"));
     bench.step(DAY);
-    bench.pool.remember("file_2", &credential("b"));
-    assert_eq!(bench.pool.recall("resp_1").await, Some(credential("a")));
-    assert_eq!(bench.pool.recall("file_2").await, Some(credential("b")));
-    assert_eq!(bench.pool.recall("resp_3").await, None, "never seen");
+    bench
+        .pool
+        .remember(&provider_name(), ObjectId::new("file_2"), &credential("b"));
+    assert_eq!(
+        bench.pool.recall(ObjectId::new("resp_1")).await,
+        Ok(Some(credential("a")))
+    );
+    assert_eq!(
+        bench.pool.recall(ObjectId::new("file_2")).await,
+        Ok(Some(credential("b")))
+    );
+    assert_eq!(
+        bench.pool.recall(ObjectId::new("resp_3")).await,
+        Ok(None),
+        "never seen"
+    );
     bench.step(29 * DAY);
-    assert_eq!(bench.pool.recall("resp_1").await, None, "30 days are over");
-    assert_eq!(bench.pool.recall("file_2").await, Some(credential("b")));
+    assert_eq!(
+        bench.pool.recall(ObjectId::new("resp_1")).await,
+        Ok(None),
+        "30 days are over"
+    );
+    assert_eq!(
+        bench.pool.recall(ObjectId::new("file_2")).await,
+        Ok(Some(credential("b")))
+    );
+}
+
+async fn a_call_that_names_an_object_goes_to_its_holder_or_nowhere<S: Store>(make: &impl Fn() -> S) {
+    let bench = Bench::new(
+        make,
+        World::new(Strategy::RoundRobin, &members("ab")).tier(&members("c")),
+    );
+    let object = ObjectId::new("resp_1");
+    let about = || Pick {
+        object: Some(object),
+        ..bench.world.pick()
+    };
+    assert_eq!(
+        bench.none_for(about()).await,
+        NoneUsable::UnknownObject,
+        "a guess would be worse"
+    );
+    bench.pool.remember(&provider_name(), object, &credential("c"));
+    bench.pool.heard().await;
+    for _ in 0..2 {
+        let lease = bench.lease_for(about()).await;
+        assert_eq!(name_of(&lease), "c", "although others are before it");
+        succeed(lease);
+    }
+    let tried = names("c");
+    let again = Pick {
+        tried: &tried,
+        ..about()
+    };
+    assert_eq!(
+        bench.none_for(again).await,
+        NoneUsable::Empty,
+        "nobody else will do"
+    );
+    bench.report("c", stated(60));
+    assert_eq!(
+        bench.none_for(about()).await,
+        NoneUsable::Resting {
+            soonest: bench.after(60),
+            reason: RestReason::QuotaExhausted
+        }
+    );
+    bench.pool.remember(
+        &provider_name(),
+        ObjectId::new("resp_2"),
+        &credential("elsewhere"),
+    );
+    bench.pool.heard().await;
+    let apart = Pick {
+        object: Some(ObjectId::new("resp_2")),
+        ..bench.world.pick()
+    };
+    assert_eq!(
+        bench.none_for(apart).await,
+        NoneUsable::UnknownObject,
+        "its holder does not serve this"
+    );
 }

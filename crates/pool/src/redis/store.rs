@@ -19,8 +19,8 @@ use super::{
     tag::{Context, Subject},
 };
 use crate::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, Memory, Pick, Picked, Reserves,
-    Rest, Settled, Shortage, Store,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Holder, Member, Memory, ObjectId, Pick,
+    Picked, Reserves, Rest, Settled, Shortage, Store, StoreAway,
 };
 
 /// State in Redis or Valkey, and what this process knows by itself for when that is away.
@@ -206,18 +206,30 @@ impl Store for Redis {
         self.say(now, provider, Record::secret(credential.name(), version));
     }
 
-    fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName) {
-        self.local().remember(now, object, credential);
-        self.objects.remember(now, object, credential);
+    fn remember(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        object: ObjectId,
+        credential: &CredentialName,
+    ) {
+        self.local().remember(now, provider, object, credential);
+        let tag = self.tags.get(Subject::Provider(provider.clone()));
+        self.objects.remember(now, tag.key(), object, credential);
     }
 
-    async fn recall(&self, now: Timestamp, object: u128) -> Option<CredentialName> {
-        if let Some(known) = self.local().recall(now, object).await {
-            return Some(known);
+    fn holder(&self, now: Timestamp, object: ObjectId) -> Holder {
+        match self.local().holder(now, object) {
+            Holder::Unknown => Holder::Elsewhere,
+            known => known,
         }
-        let found = self.objects.recall(now, object).await?;
-        self.local().remember(now, object, &found);
-        Some(found)
+    }
+
+    async fn recall(&self, now: Timestamp, object: ObjectId) -> Result<Option<CredentialName>, StoreAway> {
+        if let Some(known) = self.local().recall(now, object).await? {
+            return Ok(Some(known));
+        }
+        self.objects.recall(now, object).await
     }
 
     async fn look_up(
@@ -249,6 +261,7 @@ impl Store for Redis {
         for tag in self.tags.all() {
             tag.heard().await;
         }
+        self.objects.heard().await;
     }
 
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState> {

@@ -31,7 +31,7 @@ use super::{
     link::Link,
     record::Record,
 };
-use crate::Memory;
+use crate::{Lane, Memory};
 
 pub(super) use self::batch::Sending;
 
@@ -94,6 +94,8 @@ struct State {
     /// What accounts may use, as last heard.
     definitions: HashMap<Arc<str>, Arc<str>>,
     calendars: Vec<(String, Calendar)>,
+    /// The lanes of the last picks, the newest last. They define accounts that no pick has led to yet.
+    lanes: VecDeque<Arc<Lane>>,
     /// The version of the rests that this process has heard of.
     rests: String,
     beaten: Option<Instant>,
@@ -123,6 +125,8 @@ const IDLE: Duration = Duration::from_secs(900);
 const ACTIVE: Duration = Duration::from_secs(60);
 /// What is to be said at most; beyond it the oldest is lost.
 const QUEUE: usize = 100_000;
+/// Lanes that are remembered at most.
+const LANES: usize = 64;
 /// For how long a call that was given up may still come.
 const STRAYS: Duration = Duration::from_secs(60);
 
@@ -199,6 +203,7 @@ impl Tag {
                 given_up: VecDeque::new(),
                 definitions: HashMap::new(),
                 calendars: Vec::new(),
+                lanes: VecDeque::new(),
                 rests: "0".to_owned(),
                 beaten: None,
                 reconciled: now,
@@ -244,26 +249,37 @@ impl Tag {
         if definition.is_empty() {
             return;
         }
+        self.state().define(account, definition, calendars);
+    }
+
+    /// Notes the lanes of a pick.
+    pub(super) fn know(&self, lanes: &[Arc<Lane>]) {
         let mut state = self.state();
-        if state.definitions.get(account) != Some(definition) {
-            state
-                .definitions
-                .insert(Arc::clone(account), Arc::clone(definition));
-        }
-        for calendar in calendars {
-            if !state.calendars.contains(calendar) {
-                state.calendars.push(calendar.clone());
+        for lane in lanes {
+            if state.lanes.iter().all(|known| known.id() != lane.id()) {
+                if state.lanes.len() >= LANES {
+                    state.lanes.pop_front();
+                }
+                state.lanes.push_back(Arc::clone(lane));
             }
         }
     }
 
     /// What an account may use, as last heard.
     pub(super) fn definition(&self, account: &str) -> Arc<str> {
-        self.state()
-            .definitions
-            .get(account)
-            .cloned()
-            .unwrap_or_else(|| "".into())
+        let mut state = self.state();
+        if let Some(known) = state.definitions.get(account) {
+            return Arc::clone(known);
+        }
+        let found = state.lanes.iter().rev().find_map(|lane| {
+            let text = lane.text().definitions.get(lane.position_of(account)?)?;
+            Some((Arc::clone(lane), Arc::clone(text)))
+        });
+        let Some((lane, definition)) = found else {
+            return "".into();
+        };
+        state.define(&account.into(), &definition, &lane.text().calendars);
+        definition
     }
 
     /// Notes that somebody uses it.
@@ -315,10 +331,10 @@ impl Tag {
         }
     }
 
-    /// Speaks with the store until the tag is idle.
+    /// Speaks with the store until the link is gone.
     pub(super) async fn run(&self) {
         let mut link = self.context.link.changes();
-        while !self.is_idle() {
+        loop {
             if !self.context.link.is_up() {
                 if link.changed().await.is_err() {
                     return;
@@ -384,6 +400,18 @@ impl Tag {
 }
 
 impl State {
+    fn define(&mut self, account: &Arc<str>, definition: &Arc<str>, calendars: &[(String, Calendar)]) {
+        if self.definitions.get(account) != Some(definition) {
+            self.definitions
+                .insert(Arc::clone(account), Arc::clone(definition));
+        }
+        for calendar in calendars {
+            if !self.calendars.contains(calendar) {
+                self.calendars.push(calendar.clone());
+            }
+        }
+    }
+
     fn push(&mut self, record: Record) {
         if self.queue.len() >= QUEUE {
             if let Some(ends) = self.queue.pop_front().and_then(|record| record.ends()) {

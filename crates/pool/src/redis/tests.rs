@@ -1,5 +1,7 @@
 //! The store against a real server.
 
+mod differential;
+
 use std::{
     sync::{
         Arc,

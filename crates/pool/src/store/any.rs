@@ -6,8 +6,8 @@ use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVers
 
 use super::{Memory, Picked, Shortage, Store};
 use crate::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, Pick, Redis, Reserves, Rest,
-    Settled,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Holder, Member, ObjectId, Pick, Redis,
+    Reserves, Rest, Settled, StoreAway,
 };
 
 /// Either store.
@@ -216,11 +216,21 @@ impl Store for AnyStore {
         ask!(self, store => store.secret_changed(now, provider, credential, version));
     }
 
-    fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName) {
-        ask!(self, store => store.remember(now, object, credential));
+    fn remember(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        object: ObjectId,
+        credential: &CredentialName,
+    ) {
+        ask!(self, store => store.remember(now, provider, object, credential));
     }
 
-    async fn recall(&self, now: Timestamp, object: u128) -> Option<CredentialName> {
+    fn holder(&self, now: Timestamp, object: ObjectId) -> Holder {
+        ask!(self, store => store.holder(now, object))
+    }
+
+    async fn recall(&self, now: Timestamp, object: ObjectId) -> Result<Option<CredentialName>, StoreAway> {
         ask!(self, store => store.recall(now, object).await)
     }
 

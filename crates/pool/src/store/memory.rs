@@ -24,8 +24,8 @@ pub(crate) use self::{
     settle::Mark,
 };
 use crate::{
-    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Member, Pick, Picked, Reserves, Rest,
-    Settled, Shortage, Store,
+    Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Holder, Member, ObjectId, Pick, Picked,
+    Reserves, Rest, Settled, Shortage, Store, StoreAway,
 };
 
 /// All state behind one lock, which is held for less than a microsecond at a time.
@@ -131,14 +131,22 @@ impl Store for Memory {
         self.state().secret_changed(now, credential, version);
     }
 
-    fn remember(&self, now: Timestamp, object: u128, credential: &CredentialName) {
+    fn remember(&self, now: Timestamp, _: &ProviderName, object: ObjectId, credential: &CredentialName) {
         self.state()
             .objects
-            .set(object, credential.clone(), now, OBJECT_TTL);
+            .set(object.0, credential.clone(), now, OBJECT_TTL);
     }
 
-    async fn recall(&self, now: Timestamp, object: u128) -> Option<CredentialName> {
-        self.state().objects.get(object, now).cloned()
+    fn holder(&self, now: Timestamp, object: ObjectId) -> Holder {
+        let state = self.state();
+        state
+            .objects
+            .get(object.0, now)
+            .map_or(Holder::Unknown, |name| Holder::Known(name.clone()))
+    }
+
+    async fn recall(&self, now: Timestamp, object: ObjectId) -> Result<Option<CredentialName>, StoreAway> {
+        Ok(self.state().objects.get(object.0, now).cloned())
     }
 
     async fn look_up(&self, now: Timestamp, _: &ProviderName, members: &[Member]) -> Vec<CredentialState> {

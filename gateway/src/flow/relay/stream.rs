@@ -24,6 +24,7 @@ use crate::{
     lifecycle::Phase,
     upstream::UpstreamBody,
 };
+use pool::ObjectId;
 
 /// A stream that has begun. Dropping it before its end means that the client left.
 pub(crate) struct Relay {
@@ -206,9 +207,9 @@ impl Relay {
 
     /// Remembers which credential holds what the stream created.
     fn remember(&mut self) {
-        if let Some(credential) = self.settlement.as_ref().and_then(Settlement::credential) {
+        if let Some((provider, credential)) = self.settlement.as_ref().and_then(Settlement::holder) {
             for id in self.tap.object_ids() {
-                self.app.pool.remember(&id, credential);
+                self.app.pool.remember(provider, ObjectId::new(&id), credential);
             }
         }
     }

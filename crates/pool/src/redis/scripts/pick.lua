@@ -1,11 +1,12 @@
 -- Picks a credential: the twin of memory/choose.rs.
 -- ARGV: clock, epoch, owner, lease, seat ('' when nobody had to be admitted), model, the Provider's concurrency,
--- affinity ('' none), its time to live, patience, tokens to hold, pinned ('' none), its lane, looks at most,
+-- what keeps to a credential ('' nothing, b:HASH an object, h:HASH a conversation), its time to live, patience,
+-- tokens to hold, pinned ('' none), its lane ('' none), looks at most,
 -- calendars, number of lanes, and for each lane its id, how many of its members were tried, and their names.
 -- KEYS[2], absent in a cluster, is where the caller's seats are: without its seat nothing is picked.
 -- Answers {'ok', name, sequence, probes, lane}, {'no', reason, until, releasable, rest reason, now}, {'fill', lane, …},
 -- {'unknown'} (the state is new or was lost), {'again'} (too much to look at in one go), {'denied'} or {'gone'}.
-local EMPTY, RESTING, FULL, BREAKER_OPEN = 0, 1, 2, 3
+local EMPTY, RESTING, FULL, BREAKER_OPEN, UNKNOWN_OBJECT = 0, 1, 2, 3, 4
 local SOON = 1000000
 local model, looks = ARGV[6], tonumber(ARGV[14])
 if ARGV[5] ~= '' and KEYS[2] and call('HEXISTS', KEYS[2], ARGV[5]) == 0 then return {'denied'} end
@@ -233,19 +234,26 @@ local function one_short(kind, till, why)
   return shortage(FULL, now + SOON, true)
 end
 
+local is_object = string.sub(ARGV[8], 1, 2) == 'b:'
+
 local function find()
   if ARGV[12] ~= '' then
+    if ARGV[13] == '' then return nil, shortage(EMPTY, nil, false) end
     local found, kind, till, why = usable(wanted[tonumber(ARGV[13])], ARGV[12])
     if found then return found end
     return nil, one_short(kind, till, why)
   end
-  local remembered, expires = match(ARGV[8] ~= '' and call('GET', T .. ':h:' .. ARGV[8]) or '', '^(.+)|(%d+)$')
+  local remembered, expires = match(ARGV[8] ~= '' and call('GET', T .. ':' .. ARGV[8]) or '', '^([^|]+)|(%d+)')
   if remembered and tonumber(expires) > now then
     for _, lane in ipairs(wanted) do
-      if lane.skip[remembered] then break end
+      if lane.skip[remembered] then
+        if is_object then return nil, shortage(EMPTY, nil, false) end
+        break
+      end
       if call('ZSCORE', key('l', lane), remembered) or call('HEXISTS', key('v', lane), remembered) == 1 then
-        local found, kind, till = usable(lane, remembered)
+        local found, kind, till, why = usable(lane, remembered)
         if found then return found end
+        if is_object then return nil, one_short(kind, till, why) end
         local patience = tonumber(ARGV[10])
         -- Its place in the conversation's cache is worth the wait.
         if kind == 'z' and patience > 0 then return nil, shortage(FULL, now + SOON, true) end
@@ -254,6 +262,7 @@ local function find()
       end
     end
   end
+  if is_object then return nil, shortage(UNKNOWN_OBJECT, nil, false) end
   local all = shortage(EMPTY, nil, false)
   for _, lane in ipairs(wanted) do
     local found, why_not = first_usable(lane)
@@ -305,9 +314,9 @@ if gated == HALF_OPEN then
   probes = probes + 4
   circuit.state, circuit.lease, circuit.till = PROBING, lease, now + PROBE_LOCK
 end
-if ARGV[8] ~= '' then
+if ARGV[8] ~= '' and not is_object then
   local ttl = tonumber(ARGV[9])
-  call('SET', T .. ':h:' .. ARGV[8], name .. '|' .. digits(now + ttl), 'PX', digits(max(ceil(ttl / 1000), 1000)))
+  call('SET', T .. ':' .. ARGV[8], name .. '|' .. digits(now + ttl), 'PX', digits(max(ceil(ttl / 1000), 1000)))
 end
 call('HSET', owned, ARGV[4], concat({name, digits(hold), digits(lease), probes, lane.index - 1}, '|'))
 if gated == HALF_OPEN then write_tag('c', write_circuit()) else write_tag() end

@@ -36,12 +36,6 @@ pub(super) struct Found {
     pub(super) lane: usize,
 }
 
-/// There is no credential.
-pub(super) const EMPTY: Shortage = Shortage {
-    reason: NoneUsable::Empty,
-    releasable: false,
-};
-
 impl Found {
     /// Whether the call finds something out.
     pub(super) fn is_probe(&self) -> bool {
@@ -97,6 +91,7 @@ fn shortage(reply: &Reply, now: Timestamp) -> Shortage {
         },
         2 => NoneUsable::Full { soonest: until },
         3 => NoneUsable::BreakerOpen { until },
+        4 => NoneUsable::UnknownObject,
         _ => NoneUsable::Empty,
     };
     Shortage {

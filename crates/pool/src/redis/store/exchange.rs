@@ -73,7 +73,7 @@ impl Redis {
         let seats = (!cluster).then(|| format!("{}:o:{}", entry.tag.key(), self.context.owner));
         let admission = self.admission_call(now, &entry, &of_client, seat_lease, reserves);
         let seat = seats.as_deref().map(|key| (key, seat_lease));
-        let Some(wanted) = self.pick_call(
+        let wanted = self.pick_call(
             now,
             pick,
             &of_provider,
@@ -81,13 +81,7 @@ impl Redis {
             reserves,
             patience,
             seat,
-        ) else {
-            pick_asked.known = true;
-            drop(pick_asked);
-            seat_asked.known = true;
-            let seat = self.admit_shared(now, admit, reserves).await?;
-            return Ok((seat, Err(answer::EMPTY)));
-        };
+        );
         let [admitted, picked] = self.exchange(&[&entry.tag, &provider], [admission, wanted]).await;
         let seat = match admitted {
             Ok(reply) => {
@@ -180,10 +174,7 @@ impl Redis {
             return self.pick_away(now, pick, reserves, patience).await;
         };
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
-        let Some(call) = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None) else {
-            asked.known = true;
-            return Err(answer::EMPTY);
-        };
+        let call = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None);
         let [reply] = self.ask_one(&tag, call).await;
         self.conclude(now, pick, reserves, patience, &tag, &epoch, &mut asked, reply)
             .await
@@ -239,10 +230,7 @@ impl Redis {
                     }
                 }
             }
-            let Some(call) = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None) else {
-                break;
-            };
-            filling.push(call);
+            filling.push(self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None));
             let mut replies = self.context.link.run_all(&filling, Urgency::Background).await;
             reply = replies
                 .pop()
@@ -330,7 +318,6 @@ impl Redis {
             .arg(calendar_args(entry.calendars.iter(), now))
     }
 
-    /// `None` when no lane has what is wanted.
     #[expect(clippy::too_many_arguments, reason = "what a pick depends on")]
     fn pick_call(
         &self,
@@ -341,25 +328,17 @@ impl Redis {
         reserves: Reserves,
         patience: Duration,
         seat: Option<(&str, u64)>,
-    ) -> Option<Invocation> {
-        let pinned = match pick.pinned {
-            Some(pinned) => {
-                let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
-                Some((
-                    pinned.name(),
-                    lane.filter(|_| !pick.tried.contains(pinned))? as u64 + 1,
-                ))
-            }
-            None => None,
-        };
-        if pick.lanes.is_empty() {
-            return None;
-        }
-        let tag = Subject::Provider(pick.provider.name.clone());
-        let key = self.tags.get(tag);
+    ) -> Invocation {
+        let pinned = pick.pinned.map(|pinned| {
+            let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
+            let lane = lane.filter(|_| !pick.tried.contains(pinned));
+            (pinned.name(), lane.map(|lane| lane as u64 + 1))
+        });
+        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
+        tag.know(pick.lanes);
         let call = match seat {
-            Some((seats, _)) => PICK.on(&[key.key(), seats]),
-            None => PICK.on(&[key.key()]),
+            Some((seats, _)) => PICK.on(&[tag.key(), seats]),
+            None => PICK.on(&[tag.key()]),
         };
         let mut args = self
             .context
@@ -370,16 +349,17 @@ impl Redis {
             .optional(seat.map(|(_, lease)| lease))
             .text(pick.model)
             .optional(pick.provider.concurrency.map(u64::from));
-        args = match pick.affinity {
-            Some(hash) => args.text(&format!("{hash:016x}")),
-            None => args.text(""),
+        args = match (pick.object, pick.affinity) {
+            (Some(object), _) => args.text(&format!("b:{:032x}", object.0)),
+            (None, Some(hash)) => args.text(&format!("h:{hash:016x}")),
+            (None, None) => args.text(""),
         };
         args = args
             .number(micros(pick.provider.selection.affinity.ttl))
             .number(micros(patience))
             .number(reserves.attempt)
             .text(pinned.map_or("", |(name, _)| name))
-            .optional(pinned.map(|(_, lane)| lane))
+            .optional(pinned.and_then(|(_, lane)| lane))
             .number(LOOKS)
             .all(&Self::lane_calendars(now, pick))
             .number(pick.lanes.len() as u64);
@@ -390,7 +370,7 @@ impl Redis {
                 args = args.text(name);
             }
         }
-        Some(call.arg(args))
+        call.arg(args)
     }
 
     fn lane_calendars(now: Timestamp, pick: &Pick<'_>) -> Args {

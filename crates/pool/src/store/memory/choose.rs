@@ -109,6 +109,7 @@ impl State {
     ) -> Result<Picked<Hold>, Shortage> {
         self.sweep(now);
         let upstream = self.upstream(&pick.provider.name, now);
+        self.know(pick, now);
         let gate = self.upstreams[upstream].circuit.gate(now);
         if let Gate::Open(until) = gate {
             return Err(Shortage {
@@ -149,6 +150,7 @@ impl State {
         self.sweep(now);
         let member = u32::try_from(lane.position(credential)?).ok()?;
         let upstream = self.upstream(&pick.provider.name, now);
+        self.know(pick, now);
         let order = self.order(lane, now);
         let found = Found {
             lane,
@@ -162,6 +164,16 @@ impl State {
         Some(self.take(now, pick, reserve, found, upstream, taken.probes_endpoint))
     }
 
+    /// Knows all tiers from the first pick on: how many credentials an endpoint has does not depend on which
+    /// of them were in turn.
+    fn know(&mut self, pick: &Pick<'_>, now: Timestamp) {
+        for lane in pick.lanes {
+            if self.orders.number(&lane.id()).is_none() {
+                self.order(lane, now);
+            }
+        }
+    }
+
     fn find<'a>(
         &mut self,
         now: Timestamp,
@@ -169,6 +181,19 @@ impl State {
         affinity: Option<u64>,
         patience: Duration,
     ) -> Result<Found<'a>, Shortage> {
+        if let Some(object) = pick.object {
+            let holder = self.objects.get(object.0, now).cloned();
+            let listed = |name: &CredentialName| pick.lanes.iter().any(|lane| lane.position(name).is_some());
+            let Some(holder) = holder.filter(listed) else {
+                return Err(UNKNOWN_OBJECT);
+            };
+            let Some((lane, member)) = locate(pick, &holder) else {
+                return Err(EMPTY);
+            };
+            return self
+                .usable(now, lane, member)
+                .map_err(|obstacle| one_shortage(obstacle, now));
+        }
         if let Some(pinned) = pick.pinned {
             let Some((lane, member)) = locate(pick, pinned) else {
                 return Err(EMPTY);
@@ -390,6 +415,11 @@ const EMPTY: Shortage = Shortage {
     releasable: false,
 };
 
+const UNKNOWN_OBJECT: Shortage = Shortage {
+    reason: NoneUsable::UnknownObject,
+    releasable: false,
+};
+
 fn full(soonest: Timestamp) -> Shortage {
     Shortage {
         reason: NoneUsable::Full { soonest },
@@ -417,7 +447,7 @@ fn one_shortage(obstacle: Obstacle, now: Timestamp) -> Shortage {
 
 /// What two tiers together are short of: being full is milder than resting, and the soonest end counts.
 fn worse(a: Shortage, b: Shortage) -> Shortage {
-    use NoneUsable::{BreakerOpen, Empty, Full, Resting};
+    use NoneUsable::{BreakerOpen, Empty, Full, Resting, UnknownObject};
     let releasable = a.releasable || b.releasable;
     let reason = match (a.reason, b.reason) {
         (Full { soonest: a }, Full { soonest: b } | Resting { soonest: b, .. })
@@ -432,6 +462,7 @@ fn worse(a: Shortage, b: Shortage) -> Shortage {
         }
         (resting @ Resting { .. }, _) | (_, resting @ Resting { .. }) => resting,
         (open @ BreakerOpen { .. }, _) | (_, open @ BreakerOpen { .. }) => open,
+        (UnknownObject, _) | (_, UnknownObject) => UnknownObject,
         (Empty, Empty) => Empty,
     };
     Shortage { reason, releasable }
