@@ -8,6 +8,7 @@ use crate::{
     Blame, Memory, Picked, Settled, Store,
     estimate::Estimate,
     pool::{Pool, Shared},
+    usage::{believed, believed_usage},
 };
 
 /// One use of one credential.
@@ -96,6 +97,10 @@ impl<S: Store> Lease<S> {
     fn end(&mut self, settled: &Settled) -> Option<(Blame, Option<S::Mark>)> {
         let hold = self.hold.take()?;
         let now = self.shared.clock.now();
+        let settled = &Settled {
+            usage: settled.usage.as_ref().map(believed_usage),
+            ..*settled
+        };
         if let Some(usage) = &settled.usage {
             self.shared.estimates.learn(self.estimate, usage.total(), now);
         }
@@ -147,6 +152,7 @@ impl<S: Store> Admission<S> {
     fn end(&mut self, tokens: Option<u64>) {
         if let Some(seat) = self.seat.take() {
             let now = self.shared.clock.now();
+            let tokens = tokens.map(believed);
             if let Some(tokens) = tokens {
                 self.shared.estimates.learn(self.estimate, tokens, now);
             }

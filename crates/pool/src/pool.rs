@@ -25,6 +25,8 @@ pub(crate) struct Shared<S> {
     pub(crate) estimates: Estimates,
 }
 
+/// However many wait, each looks at least every so many turns.
+const CROWD: u32 = 10;
 /// The shortest sleep between two looks: timers have millisecond precision.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
@@ -178,6 +180,11 @@ impl<S: Store> Pool<S> {
         self.shared.store.look_up_clients(now, clients).await
     }
 
+    /// Notes that so many processes share the limits: each has its part of them while the store is away.
+    pub fn shared_by(&self, processes: u32) {
+        self.shared.store.shared_by(processes);
+    }
+
     /// Waits until the store has heard all that was begun so far.
     pub async fn heard(&self) {
         self.shared.store.heard().await;
@@ -232,7 +239,8 @@ impl<S: Store> Pool<S> {
             place.pass_on();
             let soonest = self.until_soonest(&shortage).max(SHORTEST_SLEEP);
             let look = match self.shared.store.looks_every() {
-                Some(every) if shortage.releasable => soonest.min(every),
+                // Where many wait, each looks less often: the store has others to serve.
+                Some(every) if shortage.releasable => soonest.min(every * place.crowd().min(CROWD)),
                 _ => soonest,
             };
             let sleep = patience.min(look);

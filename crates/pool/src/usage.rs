@@ -19,5 +19,6 @@ pub use ledger::{Attempt, Call, Ledger, Open};
 pub use report::{Report, Row};
 
 pub(crate) use book::Change;
+pub(crate) use counts::{believed, believed_usage};
 pub(crate) use dimension::OTHER;
 pub(crate) use ledger::Changes;

@@ -107,6 +107,13 @@ impl Place<'_> {
         .await;
     }
 
+    /// How many wait for this Provider, this one included.
+    pub(crate) fn crowd(&self) -> u32 {
+        let queues = self.waiting.lock();
+        let queue = queues.by_provider.get(&self.provider);
+        queue.map_or(1, |queue| u32::try_from(queue.len()).unwrap_or(u32::MAX))
+    }
+
     /// Begins a look. A turn that comes from now on leads to another one.
     pub(crate) fn look(&self) {
         self.with(|waiter| waiter.looking |= std::mem::take(&mut waiter.awake));

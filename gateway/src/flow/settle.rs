@@ -285,7 +285,7 @@ impl Settlement {
         let setback = setback.filter(|setback| setback.guess.is_none());
         // A call whose use is not known says nothing about the next one's: it only gives its place back.
         if let Some((admission, usage)) = self.admission.take().zip(charged) {
-            admission.settle(usage.input + usage.output);
+            admission.settle(usage.input.saturating_add(usage.output));
         }
         if let Some(Attempt {
             lease,

@@ -149,6 +149,11 @@ impl Link {
         self.settings.address.is_cluster()
     }
 
+    /// How long a call may wait that somebody waits for.
+    pub fn deadline(&self) -> Duration {
+        self.settings.deadline
+    }
+
     /// What keys begin with.
     pub fn prefix(&self) -> &str {
         &self.settings.prefix

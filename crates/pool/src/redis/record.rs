@@ -19,6 +19,8 @@ pub(super) struct Record {
     args: Args,
     /// The lease that it ends.
     ends: Option<u64>,
+    /// The lease that it begins.
+    begins: Option<u64>,
     /// Whether its last field says what the account may use, so that use is counted.
     charges: bool,
 }
@@ -96,6 +98,7 @@ impl Record {
             .number(u64::from(counted))
             .text(definition);
         Self {
+            begins: Some(lease),
             charges: true,
             ..Self::new("A", &fields)
         }
@@ -196,6 +199,11 @@ impl Record {
         self.ends
     }
 
+    /// The lease that it begins.
+    pub(super) fn begins(&self) -> Option<u64> {
+        self.begins
+    }
+
     /// Lets the store know of it without counting what was used.
     pub(super) fn uncharge(&mut self) {
         if self.charges {
@@ -208,6 +216,7 @@ impl Record {
             at: Timestamp::EPOCH,
             args: Args::default().text(kind).number(fields.len() as u64).all(fields),
             ends: None,
+            begins: None,
             charges: false,
         }
     }

@@ -20,6 +20,11 @@ impl Reply {
         }
     }
 
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The text at a position; empty where there is none.
     pub(super) fn text(&self, at: usize) -> &str {
         self.0.get(at).map_or("", text)

@@ -265,6 +265,10 @@ impl Store for Redis {
         }
     }
 
+    fn shared_by(&self, processes: u32) {
+        self.context.seen_in_all(processes);
+    }
+
     async fn heard(&self) {
         for tag in self.tags.all() {
             tag.heard().await;

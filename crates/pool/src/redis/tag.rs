@@ -55,6 +55,15 @@ pub(super) struct Context {
     /// What the process's clock shows beyond `started`, in microseconds.
     offset: AtomicU64,
     started: Instant,
+    sharers: Mutex<Sharers>,
+}
+
+/// How many processes share the limits.
+#[derive(Debug, Default)]
+struct Sharers {
+    in_all: u32,
+    /// By tag, and when that was.
+    tags: HashMap<String, (u32, Instant)>,
 }
 
 /// Whom a tag is about.
@@ -101,6 +110,8 @@ struct State {
     /// The version of the rests that this process has heard of.
     rests: String,
     beaten: Option<Instant>,
+    /// When the store last heard that this process lives.
+    signed: Option<Instant>,
     reconciled: Instant,
     /// Leases up to this one were taken, or given up, when it was last looked.
     horizon: u64,
@@ -119,6 +130,9 @@ struct Open {
 const BEAT: Duration = Duration::from_secs(2);
 /// How long what there is to say waits for company.
 const LINGER: Duration = Duration::from_millis(1);
+/// When a process that was silent for so long says that it lives before it takes anything: after ten seconds it is
+/// dead to the others.
+const STALE: Duration = Duration::from_secs(6);
 /// How soon a failed step is tried again while the store seems to be in reach.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether all was heard.
@@ -151,12 +165,35 @@ impl Context {
             leases: AtomicU64::new(0),
             offset: AtomicU64::new(0),
             started: Instant::now(),
+            sharers: Mutex::default(),
         }
     }
 
     /// The number of another lease.
     pub(super) fn next_lease(&self) -> u64 {
         self.leases.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// So many processes were seen alive at a tag.
+    pub(super) fn seen(&self, tag: &str, alive: u32) {
+        let mut sharers = self.sharers.lock().unwrap_or_else(PoisonError::into_inner);
+        sharers.tags.retain(|_, (_, at)| at.elapsed() < ACTIVE);
+        sharers.tags.insert(tag.to_owned(), (alive, Instant::now()));
+        self.share(&sharers);
+    }
+
+    /// So many processes were seen alive in all.
+    pub(super) fn seen_in_all(&self, alive: u32) {
+        let mut sharers = self.sharers.lock().unwrap_or_else(PoisonError::into_inner);
+        sharers.in_all = alive;
+        self.share(&sharers);
+    }
+
+    /// Each process has its share of limits while the store is away: of the highest number that was seen.
+    fn share(&self, sharers: &Sharers) {
+        let tags = sharers.tags.values().map(|(alive, _)| *alive);
+        let most = tags.chain([sharers.in_all, 1]).max().unwrap_or(1);
+        self.local.set_sharers(self.now(), most);
     }
 
     /// Notes the time of an operation.
@@ -188,7 +225,8 @@ impl Context {
 }
 
 impl Subject {
-    fn key(&self, prefix: &str) -> String {
+    /// The key of its tag's hash.
+    pub(super) fn key(&self, prefix: &str) -> String {
         match self {
             Self::Provider(name) => format!("{prefix}:{{p:{name}}}"),
             Self::Client(name) => format!("{prefix}:{{c:{name}}}"),
@@ -216,6 +254,7 @@ impl Tag {
                 lanes: VecDeque::new(),
                 rests: "0".to_owned(),
                 beaten: None,
+                signed: None,
                 reconciled: now,
                 horizon: 0,
                 used: now,
@@ -294,7 +333,10 @@ impl Tag {
 
     /// Notes that somebody uses it.
     pub(super) fn touch(&self) {
-        self.state().used = Instant::now();
+        let before = std::mem::replace(&mut self.state().used, Instant::now());
+        if before.elapsed() > ACTIVE {
+            self.wake.notify_one();
+        }
     }
 
     /// Whether nothing is lost when it goes.
@@ -383,8 +425,11 @@ impl Tag {
         }
     }
 
+    /// The epoch, while the others do not take this process for dead.
     fn known_epoch(&self) -> Option<String> {
-        self.state().epoch.clone()
+        let state = self.state();
+        let fresh = state.signed.is_some_and(|signed| signed.elapsed() < STALE);
+        state.epoch.clone().filter(|_| fresh)
     }
 
     fn beat_is_due(&self) -> bool {

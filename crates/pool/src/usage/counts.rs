@@ -54,12 +54,12 @@ impl Tally {
 }
 
 /// What is believed of a number of tokens of one call.
-pub(super) fn believed(tokens: u64) -> u64 {
+pub(crate) fn believed(tokens: u64) -> u64 {
     tokens.min(MOST_TOKENS)
 }
 
 /// What is believed of the tokens of one call.
-pub(super) fn believed_usage(usage: &TokenCounts) -> TokenCounts {
+pub(crate) fn believed_usage(usage: &TokenCounts) -> TokenCounts {
     TokenCounts {
         input: believed(usage.input),
         cached: believed(usage.cached),

@@ -70,8 +70,8 @@ pub enum AddressError {
     #[error("expected a host name, an IPv4 address, or an IPv6 address in brackets, found {0:?}")]
     Host(String),
     /// The port is none.
-    #[error("expected a port from 1 to 65535, found {0:?}")]
-    Port(String),
+    #[error("expected a port from 1 to 65535 after the host; a user and a password end with an @")]
+    Port,
     /// The database is no number.
     #[error("expected the number of a database, found {0:?}")]
     Database(String),
@@ -245,7 +245,7 @@ fn host(text: &str, default: u16) -> Result<Host, AddressError> {
     let port = match port {
         None => default,
         Some(port) => match port.parse() {
-            Ok(0) | Err(_) => return Err(AddressError::Port(port.to_owned())),
+            Ok(0) | Err(_) => return Err(AddressError::Port),
             Ok(port) => port,
         },
     };

@@ -1,7 +1,7 @@
 -- Applies a batch of what a process has to say about a tag, once and in order: the twin of memory/settle.rs.
 -- ARGV: clock, epoch, owner, number of the batch, calendars, then the records: age, kind,
 -- number of fields, fields. A record counts as of the moment at which it was made.
--- Answers {'ok'} or {'unknown'}. What `apply_fast` has read and done comes before.
+-- Answers {'ok'}, followed by what could not be applied, or {'unknown'}. What `apply_fast` has read and done comes before.
 local SUCCEEDED, CALLER, CREDENTIAL, UPSTREAM, CANCELLED = 0, 1, 2, 3, 4
 local REFUSAL_WINDOW, UNDO_TTL = 60000000, 120000
 sequence, in_flight, followers = tonumber(values[2]) or 0, tonumber(values[3]) or 0, values[7] or ''
@@ -415,11 +415,18 @@ local kinds = {S = settle, K = commit, C = cancel, D = forget_lease, A = adopt, 
   L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
 read_calendars(5)
-local present = now
+local failures = {}
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 2])
   now = present - tonumber(ARGV[at])
-  kinds[ARGV[at + 1]](unpack(ARGV, at + 3, at + 2 + count))
+  local done, failure = pcall(kinds[ARGV[at + 1]], unpack(ARGV, at + 3, at + 2 + count))
+  if not done then
+    failure = type(failure) == 'table' and failure.err or tostring(failure)
+    -- A server that cannot write now will be told again. Anything else is a defect of one record, which must not
+    -- keep the others from being heard.
+    if string.find(failure, 'OOM') or string.find(failure, 'READONLY') or string.find(failure, 'MISCONF') then error(failure) end
+    failures[#failures + 1] = ARGV[at + 1] .. ' ' .. failure
+  end
   at = at + 3 + count
 end
 now = present
@@ -433,4 +440,4 @@ end
 if rejects_all ~= tonumber(values[8]) then
   if rejects_all then call('HSET', T, 'rj', digits(rejects_all)) else call('HDEL', T, 'rj') end
 end
-return {'ok'}
+return {'ok', unpack(failures)}

@@ -196,6 +196,8 @@ local function short(lane)
 end
 
 -- The first usable member of a lane, or why there is none; nothing when there was too much to look at.
+local lost
+
 local function first_usable(lane)
   touch(lane)
   while true do
@@ -207,6 +209,11 @@ local function first_usable(lane)
       local found = usable(lane, name, true)
       if found then return found end
     else
+      -- Members that are neither in turn nor parked were lost: a server that evicts takes keys one by one.
+      if call('ZCARD', key('l', lane)) + call('HLEN', key('v', lane)) < lane.size then
+        lost = lane
+        return nil
+      end
       local found = short(lane)
       if not found then return nil end
       -- Looking for the reason looks at parked members, and may find one that is usable after all.
@@ -277,7 +284,13 @@ local found, why_not = find()
 if not found then
   if why_not then return answer(why_not) end
   write_tag()
+  if lost then return {'fill', lost.index - 1} end
   return {'again'}
+end
+local score = call('ZSCORE', key('l', found.lane), found.account.name)
+if not score then
+  write_tag()
+  return {'fill', found.lane.index - 1}
 end
 
 local lane, account, definition = found.lane, found.account, found.definition
@@ -304,7 +317,7 @@ if probes >= 2 then
   call('HSET', account.key, 'm:' .. model, write_scope(account.model))
 end
 
-local time = time_of(lane, tonumber(call('ZSCORE', key('l', lane), name)))
+local time = time_of(lane, tonumber(score))
 lane.clock = max(lane.clock, time)
 enqueue(lane, name, (lead_of(lane, account, definition)), time + stride)
 if followers ~= '' then follow(account, definition) end

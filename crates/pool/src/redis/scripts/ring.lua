@@ -34,6 +34,8 @@ end
 local function ring_add(key, amount)
   if amount <= 0 then return end
   local second = floor(now / 1000000)
+  -- What is told late may be too old already, and its place taken.
+  if second + SPAN < floor(present / 1000000) then return end
   local field = second % 64
   local known = call('HMGET', key, 'h', 's', field)
   local head = tonumber(known[1]) or second

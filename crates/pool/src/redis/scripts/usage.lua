@@ -41,7 +41,9 @@ local function read_windows(account, windows)
       if start and now < start + window.length then window.from, window.till = start, start + window.length end
     else
       local bounds = calendars[window.calendar]
-      if now < bounds[1] then
+      if not bounds then
+        -- The process says nothing of this calendar: nobody knows its period, and nothing counts in it.
+      elseif now < bounds[1] then
         -- What happened before the present period, and is told only now, counts in none that there is.
         window.till = bounds[1]
       elseif now < bounds[2] then
@@ -85,7 +87,7 @@ local function windows_reached(windows, reserved)
   for _, window in ipairs(windows) do
     if (window.requests and window.used_requests >= window.requests)
       or (window.tokens and window.used_tokens >= window.tokens) then
-      till = max(till or 0, window.till or (now + window.length))
+      till = max(till or 0, window.till or (now + (window.length or 60000000)))
     elseif window.tokens and window.used_tokens + reserved >= window.tokens then
       full = true
     end

@@ -20,6 +20,8 @@ pub(super) enum PickAnswer {
     Fill(Vec<usize>),
     /// There was too much to look at in one go.
     Again,
+    /// The call was given up.
+    Gone,
     /// The store does not know this process, or lost its state.
     Unknown,
 }
@@ -63,7 +65,9 @@ pub(super) fn picked(reply: &Reply, now: Timestamp) -> PickAnswer {
         }
         "no" => PickAnswer::None(shortage(reply, now)),
         "fill" => PickAnswer::Fill(reply.numbers(1).map(position).collect()),
-        "again" => PickAnswer::Again,
+        // A seat that was not seen yet has been given by now.
+        "again" | "denied" => PickAnswer::Again,
+        "gone" => PickAnswer::Gone,
         _ => PickAnswer::Unknown,
     }
 }

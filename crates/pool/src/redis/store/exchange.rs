@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Value;
 use snapshot::{Timestamp, WhenStoreIsAway};
+use tokio::time::timeout;
 
 use super::{
     Redis,
@@ -16,7 +17,7 @@ use crate::{
         args::Args,
         encode::{calendar_args, definition, follows, held, micros, name_calendars, stride},
         hold::{Hold, Seat, SharedSeat},
-        link::{Away, Invocation, Urgency},
+        link::{Away, Invocation, Urgency, Why},
         reply::Reply,
         scripts::{ADMIT, FILL, PICK},
         tag::{Sending, Subject, Tag},
@@ -69,18 +70,24 @@ impl Redis {
         if !self.context.link.is_up() {
             return self.enter_away(now, admit, pick, reserves, patience).await;
         }
-        let cluster = self.context.link.is_cluster();
+        if self.context.link.is_cluster() {
+            // The caller's and the Provider's state are apart: a pick would be made for one who is denied.
+            let seat = self.admitted(now, self.admit_shared(now, admit, reserves).await?);
+            let picked = self.pick_shared(now, pick, reserves, patience).await;
+            return Ok((seat.keep(), picked));
+        }
         let provider = self.tags.get(Subject::Provider(pick.provider.name.clone()));
         // Both tags must be known before their answers can be asked for in one write.
-        let (Ok(of_client), Ok(of_provider)) = (entry.tag.epoch().await, provider.epoch().await) else {
+        let (Ok(of_client), Ok(of_provider)) = (self.epoch(&entry.tag).await, self.epoch(&provider).await)
+        else {
             return self.enter_away(now, admit, pick, reserves, patience).await;
         };
         let seat_lease = self.context.next_lease();
         let mut seat_asked = Asked::new(&entry.tag, seat_lease, "");
         let mut pick_asked = Asked::new(&provider, self.context.next_lease(), pick.model);
-        let seats = (!cluster).then(|| format!("{}:o:{}", entry.tag.key(), self.context.owner));
+        let seats = format!("{}:o:{}", entry.tag.key(), self.context.owner);
         let admission = self.admission_call(now, &entry, &of_client, seat_lease, reserves);
-        let seat = seats.as_deref().map(|key| (key, seat_lease));
+        let seat = Some((&*seats, seat_lease));
         let wanted = self.pick_call(
             now,
             pick,
@@ -98,8 +105,7 @@ impl Redis {
                 match reply.text(0) {
                     "ok" => self.admitted(now, self.seat_shared(now, admit, reserves, &entry, seat_lease)),
                     "no" => {
-                        // In a cluster the pick may have been made all the same: then it is given up.
-                        pick_asked.known = !cluster;
+                        pick_asked.known = true;
                         return Err(answer::denied(&reply));
                     }
                     _ => {
@@ -147,7 +153,9 @@ impl Redis {
             if !self.context.link.is_up() {
                 break;
             }
-            let Ok(epoch) = entry.tag.epoch().await else { break };
+            let Ok(epoch) = self.epoch(&entry.tag).await else {
+                break;
+            };
             let lease = self.context.next_lease();
             let mut asked = Asked::new(&entry.tag, lease, "");
             let call = self.admission_call(now, &entry, &epoch, lease, reserves);
@@ -180,7 +188,7 @@ impl Redis {
         if !self.context.link.is_up() {
             return self.pick_away(now, pick, reserves, patience).await;
         }
-        let Ok(epoch) = tag.epoch().await else {
+        let Ok(epoch) = self.epoch(&tag).await else {
             return self.pick_away(now, pick, reserves, patience).await;
         };
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
@@ -232,16 +240,18 @@ impl Redis {
                     }
                 }
                 PickAnswer::Again => {}
+                // It was given up: what this process waits for has come too late.
+                PickAnswer::Gone => break,
                 PickAnswer::Unknown => {
                     tag.lost(&epoch);
-                    match tag.epoch().await {
+                    match self.epoch(tag).await {
                         Ok(known) => epoch = known,
                         Err(_) => break,
                     }
                 }
             }
             filling.push(self.pick_call(now, pick, tag, &epoch, asked.lease, reserves, patience, None));
-            let mut replies = self.context.link.run_all(&filling, Urgency::Background).await;
+            let mut replies = self.context.link.run_all(&filling, Urgency::Awaited).await;
             reply = replies
                 .pop()
                 .unwrap_or_else(|| Err(away_now()))
@@ -286,6 +296,14 @@ impl Redis {
             let reply: Result<Value, Away> = replies.next().unwrap_or_else(|| Err(away_now()));
             reply.and_then(Reply::new).inspect_err(complain)
         })
+    }
+
+    /// The state of the store that this process is registered with at a tag, as long as somebody may wait for it.
+    async fn epoch(&self, tag: &Tag) -> Result<String, Away> {
+        let deadline = self.context.link.deadline();
+        timeout(deadline, tag.epoch())
+            .await
+            .unwrap_or(Err(Away::NotRun(Why::Slow)))
     }
 
     /// The admission of a caller that has limits.
@@ -526,6 +544,7 @@ impl Redis {
     ) -> Result<Picked<Hold>, Shortage> {
         let picked = self.local().pick(now, pick, reserves, patience).await?;
         let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
+        let account: Arc<str> = picked.credential.name().into();
         let (definition, hold) = pick
             .lanes
             .iter()
@@ -533,11 +552,11 @@ impl Redis {
                 let position = lane.position(&picked.credential)?;
                 let member = lane.members().get(position)?;
                 let definition = lane.text().definitions.get(position)?;
+                tag.define(&account, definition, &lane.text().calendars);
                 let hold = held(&member.limits, &member.quota, reserves.attempt);
                 Some((Arc::clone(definition), hold))
             })
             .unwrap_or_else(|| ("".into(), 0));
-        let account: Arc<str> = picked.credential.name().into();
         let lease = self.context.next_lease();
         tag.opened_away(lease, Arc::clone(&account), hold, &definition);
         let (open_for, failures) = breaker(pick);
@@ -623,5 +642,5 @@ fn complain(away: &Away) {
 }
 
 fn away_now() -> Away {
-    Away::NotRun(crate::redis::link::Why::Starting)
+    Away::NotRun(Why::Starting)
 }

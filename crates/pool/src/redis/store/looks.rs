@@ -8,7 +8,13 @@ use snapshot::{ClientName, CredentialName, Period, ProviderName, QuotaWindow, Ti
 use super::Redis;
 use crate::{
     ClientState, CredentialState, Member, Resting, Store as _, WindowState,
-    redis::{encode::read_scope, link::Away, reply::text, scripts::LOOK, tag::Subject},
+    redis::{
+        encode::read_scope,
+        link::{Away, Urgency},
+        reply::{Reply, text},
+        scripts::LOOK,
+        tag::Subject,
+    },
 };
 
 /// The fields of an account.
@@ -24,15 +30,15 @@ impl Redis {
         provider: &ProviderName,
         members: &[Member],
     ) -> Result<Vec<CredentialState>, Away> {
-        let tag = self.tags.get(Subject::Provider(provider.clone()));
+        let subject = Subject::Provider(provider.clone());
         let mut states = Vec::with_capacity(members.len());
         for members in members.chunks(TOGETHER) {
-            let mut call = LOOK.on(&[tag.key()]).arg(self.context.clock());
+            let mut call = LOOK.on(&[self.key(&subject)]).arg(self.context.clock());
             for member in members {
                 call = call.arg(member.credential.name());
             }
-            let [reply] = self.exchange(&[&tag], [call]).await;
-            let reply = reply?;
+            self.hear(&subject).await;
+            let reply = Reply::new(self.context.link.run(&call, Urgency::Background).await?)?;
             let theirs = Timestamp::from_micros(reply.number(0));
             for (member, fields) in members.iter().zip(reply.lists(1)) {
                 states.push(credential(
@@ -55,10 +61,14 @@ impl Redis {
         // Callers without limits have no place in the store: only their calls of this process are known.
         let local = self.local().look_up_clients(now, clients).await;
         let mut states = Vec::with_capacity(clients.len());
-        for ((client, budgets), local) in clients.iter().zip(local) {
-            let tag = self.tags.get(Subject::Client((*client).clone()));
-            let call = LOOK.on(&[tag.key()]).arg(self.context.clock()).arg("");
-            let [reply] = self.exchange(&[&tag], [call]).await;
+        let mut replies = Vec::with_capacity(clients.len());
+        for clients in clients.chunks(TOGETHER) {
+            let subjects = clients
+                .iter()
+                .map(|(client, _)| Subject::Client((*client).clone()));
+            replies.extend(self.looks(subjects.collect()).await);
+        }
+        for (((client, budgets), local), reply) in clients.iter().zip(local).zip(replies) {
             let reply = reply?;
             let theirs = Timestamp::from_micros(reply.number(0));
             let fields = Fields::new(reply.lists(1).next().unwrap_or_default());
@@ -70,6 +80,36 @@ impl Redis {
             });
         }
         Ok(states)
+    }
+}
+
+impl Redis {
+    /// Looks up callers, one answer for each.
+    async fn looks(&self, subjects: Vec<Subject>) -> Vec<Result<Reply, Away>> {
+        let mut calls = Vec::with_capacity(subjects.len());
+        for subject in &subjects {
+            self.hear(subject).await;
+            calls.push(LOOK.on(&[self.key(subject)]).arg(self.context.clock()).arg(""));
+        }
+        let replies = self.context.link.run_all(&calls, Urgency::Background).await;
+        replies
+            .into_iter()
+            .map(|reply| reply.and_then(Reply::new))
+            .collect()
+    }
+
+    /// Lets the store hear what this process has to say, so that it is seen.
+    async fn hear(&self, subject: &Subject) {
+        if let Some(tag) = self.tags.known(subject)
+            && let Some(sending) = tag.send()
+        {
+            // An error leaves it to be said again.
+            let _ = sending.alone().await;
+        }
+    }
+
+    fn key(&self, subject: &Subject) -> String {
+        subject.key(&self.context.prefix)
     }
 }
 

@@ -74,6 +74,12 @@ impl Tags {
         Arc::clone(&voice.tag)
     }
 
+    /// The tag of a subject, if this process uses it.
+    pub(super) fn known(&self, subject: &Subject) -> Option<Arc<Tag>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(subject).map(|voice| Arc::clone(&voice.tag))
+    }
+
     /// All of them.
     pub(super) fn all(&self) -> Vec<Arc<Tag>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

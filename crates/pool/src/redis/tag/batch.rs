@@ -132,9 +132,13 @@ impl Sending<'_> {
         };
         if reply.text(0) == "unknown" {
             self.tag.lost(&self.epoch);
-        } else {
-            self.done();
+            return Ok(());
         }
+        for failure in 1..reply.len() {
+            let what = reply.text(failure);
+            tracing::error!(key = %self.tag.key(), what, "the store could not apply what it was told");
+        }
+        self.done();
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Subject, Tag};
 use crate::{
+    Rest, RestEnd,
     redis::{
         encode::{credential, read_scope},
         link::{Away, Urgency},
@@ -35,19 +36,24 @@ impl Tag {
         let epoch = reply.text(0).to_owned();
         let version = reply.text(7).to_owned();
         let now = context.now();
-        let alive = u32::try_from(reply.number(3)).unwrap_or(1).max(1);
-        context.local.set_sharers(now, alive);
+        context.seen(&self.key, u32::try_from(reply.number(3)).unwrap_or(1));
         let mut state = self.state();
         state.beaten = (reply.number(6) == 0).then(Instant::now);
-        let lost = state.epoch.as_deref() != Some(&*epoch);
-        if lost || reply.number(1) == 1 {
-            let known_before = state.epoch.take().or(state.former.take());
-            let emptied = known_before.is_some_and(|before| before != epoch);
-            state.epoch = Some(epoch.clone());
-            self.tell_again(&mut state, lost, emptied);
+        state.signed = Some(Instant::now());
+        if state.batch.is_none() {
+            // The store remembers batches of a tag that was let go here meanwhile.
+            state.batches = state.batches.max(reply.number(4));
         }
-        let news = version != rests;
-        state.rests.clone_from(&version);
+        let mut emptied = false;
+        if state.epoch.as_deref() != Some(&*epoch) || reply.number(1) == 1 {
+            let known_before = state.epoch.take().or(state.former.take());
+            emptied = known_before.is_some_and(|before| before != epoch);
+            state.epoch = Some(epoch.clone());
+            self.tell_again(&mut state, emptied);
+        }
+        // An emptied store knows of no rests until it is told.
+        let news = version != rests && !emptied;
+        state.rests = if emptied { String::new() } else { version };
         drop(state);
         self.wake.notify_one();
         if news && let Subject::Provider(provider) = &self.subject {
@@ -62,9 +68,9 @@ impl Tag {
     }
 
     /// Puts what the store must hear again before all else.
-    fn tell_again(&self, state: &mut super::State, lost: bool, emptied: bool) {
+    fn tell_again(&self, state: &mut super::State, emptied: bool) {
         // A batch that was sent to the lost state cannot be applied any more.
-        if lost && let Some(batch) = state.batch.take() {
+        if emptied && let Some(batch) = state.batch.take() {
             for record in batch.records.into_iter().rev() {
                 state.queue.push_front(record);
             }
@@ -73,15 +79,15 @@ impl Tag {
         if emptied {
             state.queue.iter_mut().for_each(Record::uncharge);
         }
-        let ending: HashSet<u64> = state
-            .batch
-            .iter()
-            .flat_map(|batch| batch.records.iter().filter_map(Record::ends))
-            .collect();
+        // What the batch under way ends, and what is to be counted when it is told, is left to that.
+        let said = state.batch.iter().flat_map(|batch| &batch.records);
+        let ending = said.clone().filter_map(Record::ends);
+        let counted = said.chain(&state.queue).filter_map(Record::begins);
+        let left: HashSet<u64> = ending.chain(counted).collect();
         let leases: Vec<Record> = state
             .open
             .iter()
-            .filter(|(lease, _)| !ending.contains(lease))
+            .filter(|(lease, _)| !left.contains(lease))
             .map(|(lease, open)| Record::adopt(*lease, &open.account, open.hold, false, ""))
             .collect();
         for record in leases {
@@ -96,6 +102,22 @@ impl Tag {
             for used in &used {
                 if let Some(definition) = state.definitions.get(&used.account).cloned() {
                     state.queue.push_front(Record::restore(used, &definition));
+                }
+            }
+            if let Subject::Provider(provider) = &self.subject {
+                for ToldRest {
+                    credential,
+                    model,
+                    rest,
+                } in self.context.local.rests(now, provider)
+                {
+                    let told = Rest {
+                        reason: rest.reason,
+                        end: RestEnd::For(rest.until.since(now)),
+                    };
+                    state
+                        .queue
+                        .push_front(Record::report(credential.name(), model.as_deref(), told, ""));
                 }
             }
         }
