@@ -1,16 +1,10 @@
 -- Applies a batch of what a process has to say about a tag, once and in order: the twin of memory/settle.rs.
 -- ARGV: clock, epoch, owner, number of the batch, calendars, then the records: age, kind,
 -- number of fields, fields. A record counts as of the moment at which it was made.
--- Answers {'ok'} or {'unknown'}.
+-- Answers {'ok'} or {'unknown'}. What `apply_fast` has read and done comes before.
 local SUCCEEDED, CALLER, CREDENTIAL, UPSTREAM, CANCELLED = 0, 1, 2, 3, 4
 local REFUSAL_WINDOW, UNDO_TTL = 60000000, 120000
-local owner, owned = ARGV[3], T .. ':o:' .. ARGV[3]
-local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'rj')
-if values[1] ~= ARGV[2] then return {'unknown'} end
-local applied = tonumber(match(call('HGET', T .. ':b', owner) or '', '^(%d+)|')) or 0
-if tonumber(ARGV[4]) <= applied then return {'ok'} end
 sequence, in_flight, followers = tonumber(values[2]) or 0, tonumber(values[3]) or 0, values[7] or ''
-read_clock(values[4], values[5])
 read_circuit(values[6])
 local rejects_all = tonumber(values[8])
 local rests_changed
@@ -192,11 +186,7 @@ local function give_back(account, held)
 end
 
 local function charge(id, key, definition, tokens)
-  if definition.tokens then
-    local ring = T .. ':t:' .. id
-    ring_used(ring)
-    ring_add(ring, tokens)
-  end
+  if definition.tokens then ring_add(T .. ':t:' .. id, tokens) end
   charge_windows(definition.windows, tokens)
   write_windows(key, definition.windows)
 end
@@ -287,11 +277,7 @@ local function adopt(lease, name, hold, counted, text)
   account.reserved = account.reserved + tonumber(hold)
   call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
   if definition and counted == '1' then
-    if definition.requests then
-      local ring = T .. ':r:' .. name
-      ring_used(ring)
-      ring_add(ring, 1)
-    end
+    if definition.requests then ring_add(T .. ':r:' .. name, 1) end
     begin_windows(definition.windows)
     write_windows(account.key, definition.windows)
   end
@@ -428,7 +414,8 @@ end
 local kinds = {S = settle, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
   L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
-local at, present = read_calendars(5), now
+read_calendars(5)
+local present = now
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 2])
   now = present - tonumber(ARGV[at])
