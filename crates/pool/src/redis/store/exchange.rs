@@ -76,6 +76,7 @@ impl Redis {
         let wanted = self.pick_call(
             now,
             pick,
+            &provider,
             &of_provider,
             pick_asked.lease,
             reserves,
@@ -174,7 +175,7 @@ impl Redis {
             return self.pick_away(now, pick, reserves, patience).await;
         };
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
-        let call = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None);
+        let call = self.pick_call(now, pick, &tag, &epoch, asked.lease, reserves, patience, None);
         let [reply] = self.ask_one(&tag, call).await;
         self.conclude(now, pick, reserves, patience, &tag, &epoch, &mut asked, reply)
             .await
@@ -230,7 +231,7 @@ impl Redis {
                     }
                 }
             }
-            filling.push(self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None));
+            filling.push(self.pick_call(now, pick, tag, &epoch, asked.lease, reserves, patience, None));
             let mut replies = self.context.link.run_all(&filling, Urgency::Background).await;
             reply = replies
                 .pop()
@@ -264,11 +265,7 @@ impl Redis {
             }
             all
         } else {
-            let all: Vec<Invocation> = sendings
-                .iter()
-                .map(|sending| sending.call().clone())
-                .chain(calls)
-                .collect();
+            let all: Vec<&Invocation> = sendings.iter().map(Sending::call).chain(&calls).collect();
             link.run_all(&all, Urgency::Awaited).await
         }
         .into_iter();
@@ -323,6 +320,7 @@ impl Redis {
         &self,
         now: Timestamp,
         pick: &Pick<'_>,
+        tag: &Tag,
         epoch: &str,
         lease: u64,
         reserves: Reserves,
@@ -334,15 +332,13 @@ impl Redis {
             let lane = lane.filter(|_| !pick.tried.contains(pinned));
             (pinned.name(), lane.map(|lane| lane as u64 + 1))
         });
-        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
         tag.know(pick.lanes);
         let call = match seat {
             Some((seats, _)) => PICK.on(&[tag.key(), seats]),
             None => PICK.on(&[tag.key()]),
         };
-        let mut args = self
-            .context
-            .clock()
+        let mut args = Args::with_capacity(32, 256)
+            .all(&self.context.clock())
             .text(epoch)
             .text(&self.context.owner)
             .number(lease)
