@@ -128,10 +128,12 @@ impl RestEnd {
 }
 
 impl Scope {
-    /// A scope of a credential whose rests were all cleared at `cleared`.
-    pub fn cleared_at(cleared: u64) -> Self {
+    /// The scope for a model of the credential that this one is for, whose rests were all cleared at
+    /// `cleared`. What its former secret met says nothing about the model either.
+    pub fn for_model(&self, cleared: u64) -> Self {
         Self {
             cleared,
+            secret_changed: self.secret_changed,
             ..Self::default()
         }
     }

@@ -33,7 +33,7 @@ const MEASURED: Duration = Duration::from_secs(3);
 /// Picks that are timed one by one, a pause between them.
 const ALONE: u64 = 500;
 /// The pause between these.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(2);
 /// How long it runs before that.
 const WARM_UP: Duration = Duration::from_millis(500);
 

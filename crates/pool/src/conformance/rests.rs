@@ -216,6 +216,7 @@ async fn a_late_refusal_cannot_restore_a_cleared_rest<S: Store>(make: &impl Fn()
 async fn a_new_secret_ends_unauthorized_at_once<S: Store>(make: &impl Fn() -> S) {
     let bench = Bench::new(make, one());
     let late = bench.lease().await;
+    let late_for_model = bench.lease().await;
     refuse(bench.lease().await, RestReason::Unauthorized);
     bench.none().await;
     bench
@@ -224,6 +225,11 @@ async fn a_new_secret_ends_unauthorized_at_once<S: Store>(make: &impl Fn() -> S)
     assert!(!bench.lease().await.is_probe(), "the new secret is not in doubt");
     refuse(late, RestReason::Unauthorized);
     assert_eq!(bench.calls(1).await, "a", "that call used the old secret");
+    late_for_model.settle(Settled {
+        rest: Some((RestScope::CredentialAndModel, guessed(RestReason::Unauthorized))),
+        ..Settled::new(Outcome::CredentialFault)
+    });
+    assert_eq!(bench.calls(1).await, "a", "so did that one, whatever the model");
     bench.report("a", stated(60));
     bench
         .pool

@@ -87,7 +87,7 @@ local function rest_account(account, lease, seq, rest, definition, token)
   if rest.of_model then
     if not account.model then
       bound_models(account)
-      account.model = read_scope(nil, account.cleared)
+      account.model = read_scope(nil, account.cleared, account.whole.changed)
     end
     scope = account.model
   end

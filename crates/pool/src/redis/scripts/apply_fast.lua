@@ -72,11 +72,14 @@ do
     end
     for index, window in ipairs(account.windows) do
       local length, bounds = definition.windows[index].length, calendars[definition.windows[index].calendar]
-      if not length and bounds then
-        local from = moment < bounds[2] and bounds[1] or bounds[2]
-        if window.start ~= from then window.start, window.requests, window.tokens = from, 0, 0 end
-        window.tokens, window.changed = window.tokens + tokens, true
-      elseif length and window.start and moment < window.start + length then
+      if not length then
+        local from = bounds and (moment < bounds[2] and bounds[1] or bounds[2])
+        -- What happened before the present period counts in none that there is.
+        if from and moment >= from then
+          if window.start ~= from then window.start, window.requests, window.tokens = from, 0, 0 end
+          window.tokens, window.changed = window.tokens + tokens, true
+        end
+      elseif window.start and moment < window.start + length then
         window.tokens, window.changed = window.tokens + tokens, true
       end
     end

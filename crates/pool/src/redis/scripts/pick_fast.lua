@@ -15,7 +15,6 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
   local clock, due, touched, follows, stride, plain = match(lane or '', '^(%d+)|(%d*)|(%d+)|([01])|(%d+)|([01])|')
   in_flight = tonumber(in_flight) or 0
   if clock and epoch == ARGV[2] and (not circuit or sub(circuit, 1, 1) == '0')
-    and (not followers or followers == '' or (follows == '1' and followers == id .. ','))
     and (ARGV[7] == '' or in_flight < tonumber(ARGV[7])) then
     local now = tonumber(ARGV[1])
     if not now then
@@ -26,6 +25,13 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
     local usual = now >= last - 1000000
     if now < last then now = last end
     usual = usual and (due == '' or tonumber(due) > now) and tonumber(touched) + 60000000 >= now
+
+    -- Other lanes whose scores follow calls in flight; those that follow use are not usual.
+    local led = {}
+    for other in string.gmatch(followers or '', '[^,]+') do
+      local way = other ~= id and match(call('HGET', T, 'k:' .. other) or '', '^%d+|%d*|%d+|(%d)|')
+      if way == '1' then led[#led + 1] = T .. ':l:' .. other elseif way then usual = false end
+    end
 
     local name, score
     local members = T .. ':l:' .. id
@@ -76,6 +82,10 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
           if new then call('PEXPIRE', ring, 130000) end
         end
         call('ZADD', members, score, name)
+        for _, other in ipairs(led) do
+          local known = call('ZSCORE', other, name)
+          if known then call('ZADD', other, busy * LEAD + known % LEAD, name) end
+        end
         if affinity ~= '' then
           local ttl = tonumber(ARGV[9])
           call('SET', T .. ':' .. affinity, name .. '|' .. format('%d', now + ttl), 'PX',

@@ -5,8 +5,8 @@ local OPEN, HALF_OPEN, CLOSED = 0, 1, 2
 local UNAUTHORIZED, QUOTA_EXHAUSTED = 3, 2
 local PROBE_LOCK = 30000000
 
-local function read_scope(text, cleared)
-  if not text then return {cleared = cleared, changed = 0} end
+local function read_scope(text, cleared, changed)
+  if not text then return {cleared = cleared, changed = changed or 0} end
   local r, t, g, q, p, k, lr, lc, lq, cl, ch = match(text, SCOPE)
   return {reason = tonumber(r), till = tonumber(t), guessed = g == '1', seq = tonumber(q),
     probe = tonumber(p), lock = tonumber(k), lreason = tonumber(lr), count = tonumber(lc), lseq = tonumber(lq),

@@ -41,6 +41,7 @@ local function usual_take(account, id, text, busy, reserved, hold, now, at)
         if not ARGV[bounds + 2] then return nil end
         from = tonumber(ARGV[bounds + 2])
         if now < from then from = tonumber(ARGV[bounds + 1]) end
+        if now < from then return nil end
       elseif start and now < start + length then
         from = start
       end

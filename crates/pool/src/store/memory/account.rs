@@ -289,7 +289,8 @@ impl Credential {
             if self.models.len() >= MODELS {
                 self.models.remove(0);
             }
-            self.models.push((model.into(), Scope::cleared_at(self.cleared)));
+            self.models
+                .push((model.into(), self.whole.for_model(self.cleared)));
             self.models.len() - 1
         });
         &mut self.models[position].1
