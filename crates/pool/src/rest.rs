@@ -130,6 +130,7 @@ impl RestEnd {
 impl Scope {
     /// The scope for a model of the credential that this one is for, whose rests were all cleared at
     /// `cleared`. What its former secret met says nothing about the model either.
+    #[must_use]
     pub fn for_model(&self, cleared: u64) -> Self {
         Self {
             cleared,

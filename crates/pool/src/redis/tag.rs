@@ -295,9 +295,6 @@ impl Tag {
 
     /// Notes what an account may use, and the calendars that this names.
     pub(super) fn define(&self, account: &Arc<str>, definition: &Arc<str>, calendars: &[(String, Calendar)]) {
-        if definition.is_empty() {
-            return;
-        }
         self.state().define(account, definition, calendars);
     }
 
@@ -316,19 +313,7 @@ impl Tag {
 
     /// What an account may use, as last heard.
     pub(super) fn definition(&self, account: &str) -> Arc<str> {
-        let mut state = self.state();
-        if let Some(known) = state.definitions.get(account) {
-            return Arc::clone(known);
-        }
-        let found = state.lanes.iter().rev().find_map(|lane| {
-            let text = lane.text().definitions.get(lane.position_of(account)?)?;
-            Some((Arc::clone(lane), Arc::clone(text)))
-        });
-        let Some((lane, definition)) = found else {
-            return "".into();
-        };
-        state.define(&account.into(), &definition, &lane.text().calendars);
-        definition
+        self.state().definition(account)
     }
 
     /// Notes that somebody uses it.
@@ -459,6 +444,9 @@ impl Tag {
 
 impl State {
     fn define(&mut self, account: &Arc<str>, definition: &Arc<str>, calendars: &[(String, Calendar)]) {
+        if definition.is_empty() {
+            return;
+        }
         if self.definitions.get(account) != Some(definition) {
             self.definitions
                 .insert(Arc::clone(account), Arc::clone(definition));
@@ -468,6 +456,21 @@ impl State {
                 self.calendars.push(calendar.clone());
             }
         }
+    }
+
+    fn definition(&mut self, account: &str) -> Arc<str> {
+        if let Some(known) = self.definitions.get(account) {
+            return Arc::clone(known);
+        }
+        let found = self.lanes.iter().rev().find_map(|lane| {
+            let text = lane.text().definitions.get(lane.position_of(account)?)?;
+            Some((Arc::clone(lane), Arc::clone(text)))
+        });
+        let Some((lane, definition)) = found else {
+            return "".into();
+        };
+        self.define(&account.into(), &definition, &lane.text().calendars);
+        definition
     }
 
     fn push(&mut self, record: Record) {

@@ -544,6 +544,8 @@ impl Redis {
     ) -> Result<Picked<Hold>, Shortage> {
         let picked = self.local().pick(now, pick, reserves, patience).await?;
         let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
+        // What is used now is told as a whole later, should the store come back empty.
+        tag.know(pick.lanes);
         let account: Arc<str> = picked.credential.name().into();
         let (definition, hold) = pick
             .lanes

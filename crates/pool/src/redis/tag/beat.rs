@@ -100,7 +100,8 @@ impl Tag {
                 Subject::Client(client) => self.context.local.used_by(now, client).into_iter().collect(),
             };
             for used in &used {
-                if let Some(definition) = state.definitions.get(&used.account).cloned() {
+                let definition = state.definition(&used.account);
+                if !definition.is_empty() {
                     state.queue.push_front(Record::restore(used, &definition));
                 }
             }

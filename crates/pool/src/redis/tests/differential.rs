@@ -15,7 +15,7 @@ use std::{
 
 use proptest::{
     prelude::*,
-    test_runner::{Config, TestRunner},
+    test_runner::{Config, TestCaseResult, TestRunner},
 };
 use snapshot::Timestamp;
 
@@ -84,48 +84,51 @@ impl Run {
     }
 
     /// Every process becomes known under every tag: one that is not says nothing yet.
-    async fn begin(&mut self) {
+    async fn begin(&mut self) -> TestCaseResult {
         for by in 0..self.setting.stores {
             for caller in 0..self.setting.callers.len() {
                 let caller = Some(caller);
                 let wanted = Wanted::default();
-                self.step(&Step::Pick { by, caller, wanted }).await;
+                self.step(&Step::Pick { by, caller, wanted }).await?;
             }
         }
+        Ok(())
     }
 
-    async fn step(&mut self, step: &Step) {
+    async fn step(&mut self, step: &Step) -> TestCaseResult {
         if let Step::Wait(length) = step {
-            self.wait(*length).await;
+            self.wait(*length).await
         } else {
-            self.both(step).await;
+            self.both(step).await
         }
     }
 
-    async fn both(&mut self, step: &Step) {
+    async fn both(&mut self, step: &Step) -> TestCaseResult {
         let expected = self.memory.take(&self.setting, self.now, step).await;
         let found = self.shared.take(&self.setting, self.now, step).await;
         if self.blames || !matches!(expected, Answer::Blame(_)) {
-            assert_eq!(found, expected, "{step:?}");
+            prop_assert_eq!(found, expected, "{:?}", step);
         }
-        self.compare(step).await;
+        self.compare(step).await
     }
 
-    async fn compare(&self, step: &Step) {
+    async fn compare(&self, step: &Step) -> TestCaseResult {
         let expected = self.memory.state(&self.setting, self.now).await;
         let found = self.shared.state(&self.setting, self.now).await;
-        assert_eq!(found, expected, "after {step:?}");
+        prop_assert_eq!(found, expected, "after {:?}", step);
+        Ok(())
     }
 
-    async fn wait(&mut self, length: Duration) {
+    async fn wait(&mut self, length: Duration) -> TestCaseResult {
         if length < FORGOTTEN && self.now.since(self.forgotten) + length < KEPT {
             self.now = self.now + length;
             self.live().await;
-            self.compare(&Step::Wait(length)).await;
-            return;
+            return self.compare(&Step::Wait(length)).await;
         }
         let mut left = length.max(FORGOTTEN);
         self.blames &= length < HOURS;
+        self.memory.long_waits += 1;
+        self.shared.long_waits += 1;
         while !left.is_zero() {
             let stride = if left < STRIDE + FORGOTTEN { left } else { STRIDE };
             left -= stride;
@@ -134,8 +137,9 @@ impl Run {
             self.live().await;
             // Both sweep now, not at some later step, and begin the lanes anew.
             self.sweep().await;
-            self.both(&Step::Nobody).await;
+            self.both(&Step::Nobody).await?;
         }
+        Ok(())
     }
 
     /// Lets no process pass for dead only because the clock has jumped.
@@ -198,12 +202,12 @@ fn both_stores_answer_alike_whatever_happens() {
     let outcome = TestRunner::new(config).run(&(any_setting(), steps), |(setting, steps)| {
         runtime.block_on(async {
             let mut run = Run::new(&link, setting);
-            run.begin().await;
+            run.begin().await?;
             for step in &steps {
-                run.step(step).await;
+                run.step(step).await?;
             }
-        });
-        Ok(())
+            Ok(())
+        })
     });
     if let Err(difference) = outcome {
         panic!("{difference}");

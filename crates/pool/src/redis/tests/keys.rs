@@ -65,18 +65,21 @@ async fn every_key_expires() {
             admission.settle(5);
         }
         let pool = &fleet.a().pool;
-        let unheard = |name: &str| credential(name);
         let rest = Rest {
             reason: RestReason::Failing,
             end: RestEnd::Guessed,
         };
-        pool.report(&provider_name(), &unheard("reported"), None, rest);
-        pool.report(&provider_name(), &unheard("model"), Some("model"), rest);
-        pool.clear_rest(&provider_name(), &unheard("cleared"));
-        pool.reset_quota(&provider_name(), &unheard("reset"));
-        pool.secret_changed(&provider_name(), &unheard("renewed"), &SecretVersion("1".into()));
+        pool.report(&provider_name(), &credential("reported"), None, rest);
+        pool.report(&provider_name(), &credential("model"), Some("model"), rest);
+        pool.clear_rest(&provider_name(), &credential("cleared"));
+        pool.reset_quota(&provider_name(), &credential("reset"));
+        pool.secret_changed(
+            &provider_name(),
+            &credential("renewed"),
+            &SecretVersion("1".into()),
+        );
         pool.reset_budgets(&fleet.world.client);
-        pool.remember(&provider_name(), ObjectId::new("object"), &unheard("a"));
+        pool.remember(&provider_name(), ObjectId::new("object"), &credential("a"));
         fleet.is_quiet().await;
         // A process's own leases expire from its next sign of life on.
         fleet.none_left("keys that never expire", Fleet::immortals).await;

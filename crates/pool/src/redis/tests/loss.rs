@@ -78,7 +78,9 @@ fn used(tokens: u64) -> Settled {
 
 #[tokio::test]
 async fn a_crash_forgets_nothing_that_matters() {
-    let mut fleet = Fleet::start(world("abcd"), 2, GENEROUS).await;
+    let day = [requests("day", 86_400, 100)];
+    let members = ["a", "b", "c", "d"].map(|name| with_quota(name, &day));
+    let mut fleet = Fleet::start(World::new(Strategy::RoundRobin, &members), 2, GENEROUS).await;
     let mut kept = fleet.a().leases(&fleet.world, 2).await;
     let mut ended = fleet.b().leases(&fleet.world, 2).await;
     fleet.server.kill();
@@ -106,7 +108,6 @@ async fn a_crash_forgets_nothing_that_matters() {
     fleet
         .settles_at(5, "what is still under way, and nothing else")
         .await;
-    let members: Vec<_> = fleet.world.lanes[0].members().to_vec();
     eventually("the rest is shared", async || {
         let states = fleet.b().pool.look_up(&provider_name(), &members).await;
         states
@@ -116,6 +117,17 @@ async fn a_crash_forgets_nothing_that_matters() {
     .await;
     succeed(kept);
     fleet.is_quiet().await;
+    let used = async || {
+        let states = fleet.b().pool.look_up(&provider_name(), &members).await;
+        let windows = states.iter().flat_map(|state| &state.windows);
+        windows.map(|window| window.requests).sum::<u64>()
+    };
+    eventually("all calls are counted", async || used().await >= 10).await;
+    assert_eq!(
+        used().await,
+        10,
+        "each once, whether it was made before or meanwhile"
+    );
     for _ in 0..8 {
         let lease = fleet.b().lease(&fleet.world).await;
         assert_ne!(*lease.credential(), resting, "it rests for all");

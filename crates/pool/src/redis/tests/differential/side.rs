@@ -22,6 +22,9 @@ pub(super) struct Side<S: Store> {
     marks: Vec<(usize, Option<S::Mark>)>,
     /// The process that took the last step.
     acted: usize,
+    /// Long waits so far. Secrets get new versions with each: the memory store forgets the last version of a
+    /// credential that nobody uses for a day.
+    pub(super) long_waits: u32,
 }
 
 /// What a step led to.
@@ -50,6 +53,7 @@ impl<S: Store> Side<S> {
             seats: Vec::new(),
             marks: Vec::new(),
             acted: 0,
+            long_waits: 0,
         }
     }
 
@@ -121,7 +125,7 @@ impl<S: Store> Side<S> {
             Step::ResetQuota(_, who) => store.reset_quota(now, &provider, setting.credential(*who)),
             Step::ResetBudgets(_, who) => store.reset_budgets(now, &setting.callers[*who].name),
             Step::SecretChanged(_, who, version) => {
-                let version = SecretVersion(version.to_string().into());
+                let version = SecretVersion(format!("{}.{version}", self.long_waits).into());
                 store.secret_changed(now, &provider, setting.credential(*who), &version);
             }
             Step::Remember(_, object) => {
