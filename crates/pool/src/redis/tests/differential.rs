@@ -178,7 +178,7 @@ fn owner(number: usize) -> String {
 fn cases() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "a test has no other settings")]
     let wanted = std::env::var("DIFFERENTIAL_CASES");
-    wanted.ok().and_then(|text| text.parse().ok()).unwrap_or(150)
+    wanted.ok().and_then(|text| text.parse().ok()).unwrap_or(120)
 }
 
 #[test]

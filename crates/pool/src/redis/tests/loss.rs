@@ -90,7 +90,9 @@ async fn a_crash_forgets_nothing_that_matters() {
     // Each goes on alone.
     kept.extend(fleet.b().leases(&fleet.world, 3).await);
     ended.extend(fleet.a().leases(&fleet.world, 2).await);
-    succeed(ended);
+    for lease in ended {
+        lease.settle(used(7));
+    }
     let for_long = Rest {
         reason: RestReason::QuotaExhausted,
         end: RestEnd::Stated(Duration::from_secs(600)),
@@ -117,17 +119,16 @@ async fn a_crash_forgets_nothing_that_matters() {
     .await;
     succeed(kept);
     fleet.is_quiet().await;
-    let used = async || {
+    let counted = async || {
         let states = fleet.b().pool.look_up(&provider_name(), &members).await;
         let windows = states.iter().flat_map(|state| &state.windows);
-        windows.map(|window| window.requests).sum::<u64>()
+        windows.fold((0, 0), |(requests, tokens), window| {
+            (requests + window.requests, tokens + window.tokens)
+        })
     };
-    eventually("all calls are counted", async || used().await >= 10).await;
-    assert_eq!(
-        used().await,
-        10,
-        "each once, whether it was made before or meanwhile"
-    );
+    eventually("all calls are counted", async || counted().await.0 >= 10).await;
+    let once = "each once, whether it was made before or meanwhile";
+    assert_eq!(counted().await, (10, 28), "{once}");
     for _ in 0..8 {
         let lease = fleet.b().lease(&fleet.world).await;
         assert_ne!(*lease.credential(), resting, "it rests for all");
