@@ -13,7 +13,11 @@ mod concurrency;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod manage;
+#[cfg(test)]
 mod objects;
+#[cfg(test)]
+mod quotas;
 #[cfg(test)]
 mod rests;
 #[cfg(test)]
