@@ -4,6 +4,9 @@
     reason = "fixtures are right or the test is wrong"
 )]
 
+#[cfg(test)]
+pub(crate) mod any;
+
 use std::{sync::Arc, time::Duration};
 
 use snapshot::{

@@ -10,6 +10,14 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// An empty list with room for this many arguments of this many bytes together.
+    pub(super) fn with_capacity(args: usize, bytes: usize) -> Self {
+        Self {
+            data: Vec::with_capacity(bytes),
+            ends: Vec::with_capacity(args),
+        }
+    }
+
     /// Adds a text.
     #[must_use]
     pub(super) fn text(mut self, text: &str) -> Self {

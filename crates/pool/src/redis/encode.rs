@@ -95,6 +95,12 @@ pub(super) fn definition(weight: u32, limits: &CallLimits, windows: &[QuotaWindo
     text.into()
 }
 
+/// The tokens of a call that are held on an account: none where nothing limits them.
+pub(super) fn held(limits: &CallLimits, windows: &[QuotaWindow], tokens: u64) -> u64 {
+    let limited = limits.tokens_per_minute.is_some() || windows.iter().any(|window| window.tokens.is_some());
+    if limited { tokens } else { 0 }
+}
+
 fn or_nothing(number: Option<impl ToString>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }

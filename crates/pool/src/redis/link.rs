@@ -14,7 +14,7 @@ mod state;
 mod tests;
 mod wire;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{borrow::Borrow, path::PathBuf, sync::Arc, time::Duration};
 
 use redis::{Cmd, Value};
 use tokio::{
@@ -177,7 +177,11 @@ impl Link {
     /// Runs scripts, one result for each, in their order. They travel in one write and run in this order,
     /// not as one transaction; in a cluster each goes to its own server and they run side by side. A script
     /// that the server has forgotten runs after the others.
-    pub async fn run_all(&self, calls: &[Invocation], urgency: Urgency) -> Vec<Result<Value, Away>> {
+    pub async fn run_all<C: Borrow<Invocation>>(
+        &self,
+        calls: &[C],
+        urgency: Urgency,
+    ) -> Vec<Result<Value, Away>> {
         let current = match self.shared.current() {
             Ok(current) => current,
             Err(away) => return vec![Err(away); calls.len()],
@@ -186,7 +190,7 @@ impl Link {
         let replies = self.within(urgency, current.wire.run_all(calls)).await;
         let results = self.conclude_all(&current, calls.len(), replies);
         for (call, result) in calls.iter().zip(&results) {
-            self.observe(call.script().name(), began, result);
+            self.observe(call.borrow().script().name(), began, result);
         }
         results
     }

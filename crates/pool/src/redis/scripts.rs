@@ -14,22 +14,45 @@ macro_rules! part {
 pub(super) static ADMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "admit",
-        &[part!("head"), part!("ring"), part!("usage"), part!("admit")],
+        &[
+            part!("usage_fast"),
+            part!("admit_fast"),
+            part!("head"),
+            part!("ring"),
+            part!("usage"),
+            part!("admit"),
+        ],
     )
 });
 
 /// Picks a credential.
-pub(super) static PICK: LazyLock<Script> = LazyLock::new(|| account_script("pick", &[part!("pick")]));
+pub(super) static PICK: LazyLock<Script> = LazyLock::new(|| {
+    account_script(
+        "pick",
+        &[
+            part!("usage_fast"),
+            part!("pick_fast"),
+            part!("head"),
+            part!("ring"),
+        ],
+        &[part!("pick")],
+    )
+});
 
 /// Fills a lane.
-pub(super) static FILL: LazyLock<Script> = LazyLock::new(|| account_script("fill", &[part!("fill")]));
+pub(super) static FILL: LazyLock<Script> = LazyLock::new(|| account_script("fill", &HEAD, &[part!("fill")]));
 
 /// Applies what a process has to say.
-pub(super) static APPLY: LazyLock<Script> =
-    LazyLock::new(|| account_script("apply", &[part!("scope_changes"), part!("apply")]));
+pub(super) static APPLY: LazyLock<Script> = LazyLock::new(|| {
+    account_script(
+        "apply",
+        &[part!("head"), part!("ring"), part!("apply_fast")],
+        &[part!("scope_changes"), part!("apply")],
+    )
+});
 
 /// Says that a process lives.
-pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| account_script("beat", &[part!("beat")]));
+pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| account_script("beat", &HEAD, &[part!("beat")]));
 
 /// Looks accounts up.
 pub(super) static LOOK: LazyLock<Script> =
@@ -40,17 +63,17 @@ pub(super) fn all() -> Vec<&'static Script> {
     vec![&ADMIT, &PICK, &FILL, &APPLY, &BEAT, &LOOK]
 }
 
-fn account_script(name: &'static str, parts: &[&str]) -> Script {
-    let mut all = vec![
-        part!("head"),
+/// What all scripts about accounts begin with.
+const HEAD: [&str; 2] = [part!("head"), part!("ring")];
+
+fn account_script(name: &'static str, first: &[&str], last: &[&str]) -> Script {
+    let shared = [
         part!("scope"),
-        part!("ring"),
         part!("usage"),
         part!("lane"),
         part!("tag"),
         part!("account"),
         part!("circuit"),
     ];
-    all.extend(parts);
-    Script::new(name, &all)
+    Script::new(name, &[first, &shared, last].concat())
 }

@@ -45,11 +45,19 @@ pub struct RedisSettings {
     pub callers_clock: bool,
 }
 
+/// How often what the store believes is compared with what is.
+const RECONCILING: Duration = Duration::from_secs(30);
+
 impl Redis {
     /// A store behind `link`. Called inside a runtime.
     pub fn new(link: Link, settings: RedisSettings) -> Self {
+        Self::reconciling(link, settings, RECONCILING)
+    }
+
+    /// The same, comparing so often what the store believes with what is.
+    pub(super) fn reconciling(link: Link, settings: RedisSettings, every: Duration) -> Self {
         let local = Arc::new(Memory::default());
-        let context = Arc::new(Context::new(link, settings, local));
+        let context = Arc::new(Context::new(link, settings, every, local));
         Self {
             tags: Arc::new(Tags::new(Arc::clone(&context))),
             objects: Objects::new(&context),

@@ -31,7 +31,7 @@ use super::{
     link::Link,
     record::Record,
 };
-use crate::Memory;
+use crate::{Lane, Memory};
 
 pub(super) use self::batch::Sending;
 
@@ -48,6 +48,8 @@ pub(super) struct Context {
     callers_clock: bool,
     /// What this process knows by itself.
     pub(super) local: Arc<Memory>,
+    /// How often what the store believes is compared with what is.
+    reconciling: Duration,
     /// The last lease's number.
     leases: AtomicU64,
     /// What the process's clock shows beyond `started`, in microseconds.
@@ -94,6 +96,8 @@ struct State {
     /// What accounts may use, as last heard.
     definitions: HashMap<Arc<str>, Arc<str>>,
     calendars: Vec<(String, Calendar)>,
+    /// The lanes of the last picks, the newest last. They define accounts that no pick has led to yet.
+    lanes: VecDeque<Arc<Lane>>,
     /// The version of the rests that this process has heard of.
     rests: String,
     beaten: Option<Instant>,
@@ -113,6 +117,8 @@ struct Open {
 
 /// How often a process says that it lives.
 const BEAT: Duration = Duration::from_secs(2);
+/// How long what there is to say waits for company.
+const LINGER: Duration = Duration::from_millis(1);
 /// How soon a failed step is tried again while the store seems to be in reach.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether all was heard.
@@ -123,17 +129,25 @@ const IDLE: Duration = Duration::from_secs(900);
 const ACTIVE: Duration = Duration::from_secs(60);
 /// What is to be said at most; beyond it the oldest is lost.
 const QUEUE: usize = 100_000;
+/// Lanes that are remembered at most.
+const LANES: usize = 64;
 /// For how long a call that was given up may still come.
 const STRAYS: Duration = Duration::from_secs(60);
 
 impl Context {
-    pub(super) fn new(link: Link, settings: RedisSettings, local: Arc<Memory>) -> Self {
+    pub(super) fn new(
+        link: Link,
+        settings: RedisSettings,
+        reconciling: Duration,
+        local: Arc<Memory>,
+    ) -> Self {
         Self {
             link,
             prefix: settings.prefix,
             owner: settings.owner,
             callers_clock: settings.callers_clock,
             local,
+            reconciling,
             leases: AtomicU64::new(0),
             offset: AtomicU64::new(0),
             started: Instant::now(),
@@ -199,6 +213,7 @@ impl Tag {
                 given_up: VecDeque::new(),
                 definitions: HashMap::new(),
                 calendars: Vec::new(),
+                lanes: VecDeque::new(),
                 rests: "0".to_owned(),
                 beaten: None,
                 reconciled: now,
@@ -244,26 +259,37 @@ impl Tag {
         if definition.is_empty() {
             return;
         }
+        self.state().define(account, definition, calendars);
+    }
+
+    /// Notes the lanes of a pick.
+    pub(super) fn know(&self, lanes: &[Arc<Lane>]) {
         let mut state = self.state();
-        if state.definitions.get(account) != Some(definition) {
-            state
-                .definitions
-                .insert(Arc::clone(account), Arc::clone(definition));
-        }
-        for calendar in calendars {
-            if !state.calendars.contains(calendar) {
-                state.calendars.push(calendar.clone());
+        for lane in lanes {
+            if state.lanes.iter().all(|known| known.id() != lane.id()) {
+                if state.lanes.len() >= LANES {
+                    state.lanes.pop_front();
+                }
+                state.lanes.push_back(Arc::clone(lane));
             }
         }
     }
 
     /// What an account may use, as last heard.
     pub(super) fn definition(&self, account: &str) -> Arc<str> {
-        self.state()
-            .definitions
-            .get(account)
-            .cloned()
-            .unwrap_or_else(|| "".into())
+        let mut state = self.state();
+        if let Some(known) = state.definitions.get(account) {
+            return Arc::clone(known);
+        }
+        let found = state.lanes.iter().rev().find_map(|lane| {
+            let text = lane.text().definitions.get(lane.position_of(account)?)?;
+            Some((Arc::clone(lane), Arc::clone(text)))
+        });
+        let Some((lane, definition)) = found else {
+            return "".into();
+        };
+        state.define(&account.into(), &definition, &lane.text().calendars);
+        definition
     }
 
     /// Notes that somebody uses it.
@@ -332,7 +358,10 @@ impl Tag {
                 self.beat(super::link::Urgency::Background).await.map(drop)
             } else if self.reconciling_is_due() {
                 self.reconcile().await
-            } else if let Some(sending) = self.send() {
+            } else if self.has_news() {
+                // A pick meanwhile takes it along, and what else ends goes with it.
+                sleep(LINGER).await;
+                let Some(sending) = self.send() else { continue };
                 sending.alone().await
             } else {
                 let next = self.next_beat();
@@ -384,6 +413,18 @@ impl Tag {
 }
 
 impl State {
+    fn define(&mut self, account: &Arc<str>, definition: &Arc<str>, calendars: &[(String, Calendar)]) {
+        if self.definitions.get(account) != Some(definition) {
+            self.definitions
+                .insert(Arc::clone(account), Arc::clone(definition));
+        }
+        for calendar in calendars {
+            if !self.calendars.contains(calendar) {
+                self.calendars.push(calendar.clone());
+            }
+        }
+    }
+
     fn push(&mut self, record: Record) {
         if self.queue.len() >= QUEUE {
             if let Some(ends) = self.queue.pop_front().and_then(|record| record.ends()) {

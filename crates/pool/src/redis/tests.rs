@@ -1,5 +1,14 @@
 //! The store against a real server.
 
+mod death;
+mod differential;
+mod failover;
+mod fleet;
+mod keys;
+mod loss;
+mod sharing;
+mod slow;
+
 use std::{
     sync::{
         Arc,

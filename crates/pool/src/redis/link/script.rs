@@ -16,6 +16,10 @@ pub struct Invocation {
     command: Cmd,
 }
 
+/// Room for the arguments of most calls, so that they are written without being moved.
+const USUAL_ARGS: usize = 32;
+const USUAL_BYTES: usize = 512;
+
 impl Script {
     /// A script whose source is these parts in a row. Metrics show the name.
     pub fn new(name: &'static str, parts: &[&str]) -> Self {
@@ -39,7 +43,7 @@ impl Script {
 
     /// Begins a call on these keys, which in a cluster must share a hash tag.
     pub fn on<K: AsRef<[u8]>>(&'static self, keys: &[K]) -> Invocation {
-        let mut command = Cmd::new();
+        let mut command = Cmd::with_capacity(USUAL_ARGS, USUAL_BYTES);
         command.arg("EVALSHA").arg(&self.sha1).arg(keys.len());
         for key in keys {
             command.arg(key.as_ref());

@@ -1,5 +1,7 @@
 //! A connection: what is the same whether it leads to one server or to many.
 
+use std::borrow::Borrow;
+
 use futures_util::future::join_all;
 use redis::{
     Cmd, Pipeline, RedisResult, Value,
@@ -43,18 +45,19 @@ impl Wire {
     }
 
     /// Runs scripts.
-    pub(super) async fn run_all(&self, calls: &[Invocation]) -> Replies {
+    pub(super) async fn run_all<C: Borrow<Invocation>>(&self, calls: &[C]) -> Replies {
         match self {
-            Self::Cluster(_) => Ok(join_all(calls.iter().map(|call| self.run(call))).await),
+            Self::Cluster(_) => Ok(join_all(calls.iter().map(|call| self.run(call.borrow()))).await),
             Self::Node(node) => {
-                let mut replies = pipelined(node, calls.iter().map(|call| call.by_hash().clone())).await?;
+                let mut replies =
+                    pipelined(node, calls.iter().map(|call| call.borrow().by_hash().clone())).await?;
                 let forgotten: Vec<usize> = (0..replies.len())
                     .filter(|&index| replies.get(index).is_some_and(is_forgotten))
                     .collect();
                 let again = forgotten
                     .iter()
                     .filter_map(|&index| calls.get(index))
-                    .map(Invocation::by_source);
+                    .map(|call| call.borrow().by_source());
                 for (index, reply) in forgotten.iter().zip(pipelined(node, again).await?) {
                     if let Some(place) = replies.get_mut(*index) {
                         *place = reply;

@@ -12,7 +12,7 @@ local function read_account(name, model)
   local cleared = tonumber(f[5]) or 0
   return {name = name, key = key, busy = tonumber(f[1]) or 0, reserved = tonumber(f[2]) or 0,
     whole = f[3] and read_scope(f[3]), model = f[4] and read_scope(f[4]), cleared = cleared,
-    parked = f[6] or '', parked_full = f[7], told = f[8]}
+    parked = f[6] or '', parked_full = f[7], told = f[8], is_new = not f[1]}
 end
 
 -- What leads the account's scores in lanes that follow it, and when that falls by itself.
@@ -58,6 +58,7 @@ local function follow(account, definition)
       if lane.follows == 2 then
         if fades then
           call('ZADD', key('g', lane), fades, account.name)
+          call('PEXPIRE', key('g', lane), LANE_KEYS_TTL)
           lane.due = min(lane.due or fades, fades)
         else
           call('ZREM', key('g', lane), account.name)

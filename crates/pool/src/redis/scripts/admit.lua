@@ -26,6 +26,7 @@ if definition.requests then ring_add(T .. ':r:', 1) end
 begin_windows(definition.windows)
 write_windows(account, definition.windows)
 call('HSET', account, 'n', busy + 1, 'v', digits(reserved + hold))
+if not held[1] then call('PEXPIRE', account, STATE_TTL) end
 call('HSET', owned, ARGV[4], concat({'', digits(hold), '0', '0', '0'}, '|'))
 call('HSET', T, 'o', digits(now), 'ah', digits(ahead))
 return {'ok'}

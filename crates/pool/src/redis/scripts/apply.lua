@@ -1,24 +1,21 @@
 -- Applies a batch of what a process has to say about a tag, once and in order: the twin of memory/settle.rs.
 -- ARGV: clock, epoch, owner, number of the batch, calendars, then the records: age, kind,
 -- number of fields, fields. A record counts as of the moment at which it was made.
--- Answers {'ok'} or {'unknown'}.
+-- Answers {'ok'} or {'unknown'}. What `apply_fast` has read and done comes before.
 local SUCCEEDED, CALLER, CREDENTIAL, UPSTREAM, CANCELLED = 0, 1, 2, 3, 4
 local REFUSAL_WINDOW, UNDO_TTL = 60000000, 120000
-local owner, owned = ARGV[3], T .. ':o:' .. ARGV[3]
-local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'rj')
-if values[1] ~= ARGV[2] then return {'unknown'} end
-local applied = tonumber(match(call('HGET', T .. ':b', owner) or '', '^(%d+)|')) or 0
-if tonumber(ARGV[4]) <= applied then return {'ok'} end
 sequence, in_flight, followers = tonumber(values[2]) or 0, tonumber(values[3]) or 0, values[7] or ''
-read_clock(values[4], values[5])
 read_circuit(values[6])
 local rejects_all = tonumber(values[8])
 local rests_changed
+-- Accounts that came into being, by their keys.
+local fresh = {}
 
 local function account_of(name, model)
   local account = read_account(name, model)
   account.whole = account.whole or read_scope(nil, account.cleared)
   account.model_name = model
+  if account.is_new then fresh[account.key] = true end
   return account
 end
 
@@ -26,7 +23,10 @@ local function index_rests(account)
   local till = account.whole.reason and account.whole.till or 0
   if account.model and account.model.reason then till = max(till, account.model.till) end
   rests_changed = true
-  if till > 0 then call('ZADD', T .. ':s', 'GT', 'CH', till, account.name) end
+  if till > 0 then
+    call('ZADD', T .. ':s', 'GT', 'CH', till, account.name)
+    call('PEXPIRE', T .. ':s', STATE_TTL)
+  end
 end
 
 local function save_scopes(account, whole, model)
@@ -166,6 +166,7 @@ local function refused(account, lease, seq, rest, definition, token, open_for)
   answered(lease, seq)
   rest_account(account, lease, seq, rest, definition, token)
   call('HSET', T .. ':f', account.name, digits(now) .. '|' .. token)
+  call('PEXPIRE', T .. ':f', STATE_TTL)
 end
 
 local function take_back(lease)
@@ -185,11 +186,7 @@ local function give_back(account, held)
 end
 
 local function charge(id, key, definition, tokens)
-  if definition.tokens then
-    local ring = T .. ':t:' .. id
-    ring_used(ring)
-    ring_add(ring, tokens)
-  end
+  if definition.tokens then ring_add(T .. ':t:' .. id, tokens) end
   charge_windows(definition.windows, tokens)
   write_windows(key, definition.windows)
 end
@@ -274,16 +271,13 @@ local function adopt(lease, name, hold, counted, text)
   if call('HEXISTS', owned, lease) == 1 then return end
   local account = account_of(name, '')
   local definition = definition_from(text, account.key)
-  in_flight = in_flight + 1
+  -- Only Providers count their calls.
+  if name ~= '' then in_flight = in_flight + 1 end
   account.busy = account.busy + 1
   account.reserved = account.reserved + tonumber(hold)
   call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
   if definition and counted == '1' then
-    if definition.requests then
-      local ring = T .. ':r:' .. name
-      ring_used(ring)
-      ring_add(ring, 1)
-    end
+    if definition.requests then ring_add(T .. ':r:' .. name, 1) end
     begin_windows(definition.windows)
     write_windows(account.key, definition.windows)
   end
@@ -294,6 +288,7 @@ end
 local function leave(lease, tokens, text)
   local held = take_back(lease)
   local key = account_key('')
+  fresh[key] = true
   if held then
     local f = call('HMGET', key, 'n', 'v')
     call('HSET', key, 'n', max((tonumber(f[1]) or 0) - 1, 0), 'v', digits(max((tonumber(f[2]) or 0) - held.hold, 0)))
@@ -353,7 +348,6 @@ local function new_secret(name, version)
     if scope.reason == UNAUTHORIZED then lift(scope) end
   end)
   call('HSET', account.key, 's', version)
-  call('PEXPIRE', account.key, 34560000000)
   unpark_everywhere(account)
   save_place(account)
 end
@@ -396,6 +390,7 @@ local function restore(name, requests, tokens, windows, text)
       end
     end
   end
+  fresh[key] = true
   local definition = definition_from(text, key)
   if not definition then return end
   for window_name, start, used_requests, used_tokens in string.gmatch(windows, '([^,;]+),(%d+),(%d+),(%d+)') do
@@ -419,7 +414,8 @@ end
 local kinds = {S = settle, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
   L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
-local at, present = read_calendars(5), now
+read_calendars(5)
+local present = now
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 2])
   now = present - tonumber(ARGV[at])
@@ -427,7 +423,8 @@ while at <= #ARGV do
   at = at + 3 + count
 end
 now = present
-call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now))
+for key in pairs(fresh) do call('PEXPIRE', key, STATE_TTL) end
+if call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now)) == 1 then call('PEXPIRE', T .. ':b', STATE_TTL) end
 if rests_changed then
   write_tag('c', write_circuit(), 'rv', digits(sequence))
 else

@@ -3,7 +3,6 @@
 -- Answers {epoch, whether the owner is new here, its leases, owners alive, its last batch, now, whether there is more to take
 -- back, version of the rests} and, when that is not the known one, for each resting account its name and scopes.
 local DEAD_AFTER, TAKEN_AT_ONCE, LISTED = 10000000, 512, 1000
-local STATE_TTL = '34560000000'
 local owner = ARGV[2]
 local epoch = call('HGET', T, 'e')
 if not epoch then
@@ -96,7 +95,7 @@ end
 write_tag('ll', followers)
 for _, suffix in ipairs({'', ':w', ':b', ':s', ':f'}) do call('PEXPIRE', T .. suffix, STATE_TTL) end
 call('PEXPIRE', T .. ':o:' .. owner, STATE_TTL)
-for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, 1200000) end
+for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, LANE_KEYS_TTL) end
 
 local answer = {epoch, new, call('HLEN', T .. ':o:' .. owner), alive,
   tonumber(match(call('HGET', T .. ':b', owner) or '', '^(%d+)|')) or 0, now, more and 1 or 0, values[6] or '0'}

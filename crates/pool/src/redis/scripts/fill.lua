@@ -32,11 +32,14 @@ for index = at, #ARGV, 2 do
     end
     enqueue(lane, name, lead, 0)
     if not listed then call('HINCRBY', T .. ':m', name, 1) end
-    call('PEXPIRE', account_key(name), 34560000000)
+    -- One that is not there cannot be given a time to live.
+    call('HSETNX', account_key(name), 'n', 0)
+    call('PEXPIRE', account_key(name), STATE_TTL)
   end
 end
 call('HSET', T .. ':L', lane.id, 1)
-for _, letter in ipairs({'l', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), 1200000) end
+for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, LANE_KEYS_TTL) end
+for _, letter in ipairs({'l', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), LANE_KEYS_TTL) end
 if lane.follows > 0 and not string.find(followers, lane.id, 1, true) then
   write_tag('ll', followers .. lane.id .. ',')
 else

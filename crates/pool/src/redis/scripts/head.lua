@@ -6,6 +6,8 @@ if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
 local T, call, format, match = KEYS[1], redis.call, string.format, string.match
 local max, min, floor, ceil, concat = math.max, math.min, math.floor, math.ceil, table.concat
 local now, ahead
+-- What nobody uses for 400 days goes. In milliseconds.
+local STATE_TTL = '34560000000'
 
 local function digits(number)
   if number then return format('%d', number) end

@@ -10,6 +10,8 @@
 -- there are. A score is lead * 2^33 + virtual time where something leads, else virtual time.
 local LEAD = 2 ^ 33
 local LANE_TTL = 600000000
+-- Its keys outlive it for as long again: a process that lives forgets it before. In milliseconds.
+local LANE_KEYS_TTL = 1200000
 local lanes = {}
 
 local function read_lane(id, text)
@@ -62,6 +64,7 @@ local function unpark(lane, name, lead)
   call('ZREM', key('y', lane), name)
   call('ZREM', key('z', lane), name)
   enqueue(lane, name, lead, max(tonumber(own), minimum(lane)))
+  call('PEXPIRE', key('l', lane), LANE_KEYS_TTL)
 end
 
 -- Takes a member out of turn: 'x' until the end of a rest, 'y' of a window, 'z' until a release.
@@ -76,6 +79,8 @@ local function park(lane, name, kind, till)
     end
   end
   call('ZADD', key(kind, lane), till or 0, name)
+  call('PEXPIRE', key(kind, lane), LANE_KEYS_TTL)
+  call('PEXPIRE', key('v', lane), LANE_KEYS_TTL)
   if till then lane.due = min(lane.due or till, till) end
 end
 

@@ -1,6 +1,6 @@
 -- Picks a credential: the twin of memory/choose.rs.
 -- ARGV: clock, epoch, owner, lease, seat ('' when nobody had to be admitted), model, the Provider's concurrency,
--- affinity ('' none), its time to live, patience, tokens to hold, pinned ('' none), its lane, looks at most,
+-- affinity ('' none), its time to live, patience, tokens to hold, pinned ('' none), its lane ('' none), looks at most,
 -- calendars, number of lanes, and for each lane its id, how many of its members were tried, and their names.
 -- KEYS[2], absent in a cluster, is where the caller's seats are: without its seat nothing is picked.
 -- Answers {'ok', name, sequence, probes, lane}, {'no', reason, until, releasable, rest reason, now}, {'fill', lane, …},
@@ -63,7 +63,7 @@ if ARGV[7] ~= '' and in_flight >= tonumber(ARGV[7]) then return answer(shortage(
 
 local function touch(lane)
   if now - lane.touched > 60000000 then
-    for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), 1200000) end
+    for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), LANE_KEYS_TTL) end
     lane.touched = now
   end
 end
@@ -235,6 +235,7 @@ end
 
 local function find()
   if ARGV[12] ~= '' then
+    if ARGV[13] == '' then return nil, shortage(EMPTY, nil, false) end
     local found, kind, till, why = usable(wanted[tonumber(ARGV[13])], ARGV[12])
     if found then return found end
     return nil, one_short(kind, till, why)

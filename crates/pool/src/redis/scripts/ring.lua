@@ -30,20 +30,21 @@ local function ring_used(key)
   return sum, first
 end
 
--- Counts. Call `ring_used` before.
+-- Counts; buckets that have aged are taken out first.
 local function ring_add(key, amount)
   if amount <= 0 then return end
   local second = floor(now / 1000000)
-  local head = tonumber(call('HGET', key, 'h'))
-  if head and second < head then
-    if head - second > SPAN then return end
-    call('HSET', key, 'h', second)
+  local field = second % 64
+  local known = call('HMGET', key, 'h', 's', field)
+  local head = tonumber(known[1]) or second
+  if head < second - SPAN then
+    ring_used(key)
+    return ring_add(key, amount)
   end
-  if call('HSETNX', key, 'h', second) == 1 or call('HINCRBY', key, second % 64, 0) == 0 then
-    call('PEXPIRE', key, 130000)
-  end
-  call('HINCRBY', key, second % 64, digits(amount))
-  call('HINCRBY', key, 's', digits(amount))
+  if head - second > SPAN then return end
+  call('HSET', key, 'h', min(head, second), 's', digits((tonumber(known[2]) or 0) + amount),
+    field, digits((tonumber(known[3]) or 0) + amount))
+  if not known[3] then call('PEXPIRE', key, 130000) end
 end
 
 -- When the sum falls below `limit`; a limit of zero has no end, and a minute is as good as any answer.

@@ -36,12 +36,6 @@ pub(super) struct Found {
     pub(super) lane: usize,
 }
 
-/// There is no credential.
-pub(super) const EMPTY: Shortage = Shortage {
-    reason: NoneUsable::Empty,
-    releasable: false,
-};
-
 impl Found {
     /// Whether the call finds something out.
     pub(super) fn is_probe(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::{
     Admit, Denied, Lane, Limit, Pick, Picked, Reserves, Shortage, Store,
     redis::{
         args::Args,
-        encode::{calendar_args, definition, follows, micros, name_calendars, stride},
+        encode::{calendar_args, definition, follows, held, micros, name_calendars, stride},
         hold::{Hold, Seat, SharedSeat},
         link::{Away, Invocation, Urgency},
         reply::Reply,
@@ -73,21 +73,16 @@ impl Redis {
         let seats = (!cluster).then(|| format!("{}:o:{}", entry.tag.key(), self.context.owner));
         let admission = self.admission_call(now, &entry, &of_client, seat_lease, reserves);
         let seat = seats.as_deref().map(|key| (key, seat_lease));
-        let Some(wanted) = self.pick_call(
+        let wanted = self.pick_call(
             now,
             pick,
+            &provider,
             &of_provider,
             pick_asked.lease,
             reserves,
             patience,
             seat,
-        ) else {
-            pick_asked.known = true;
-            drop(pick_asked);
-            seat_asked.known = true;
-            let seat = self.admit_shared(now, admit, reserves).await?;
-            return Ok((seat, Err(answer::EMPTY)));
-        };
+        );
         let [admitted, picked] = self.exchange(&[&entry.tag, &provider], [admission, wanted]).await;
         let seat = match admitted {
             Ok(reply) => {
@@ -180,10 +175,7 @@ impl Redis {
             return self.pick_away(now, pick, reserves, patience).await;
         };
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
-        let Some(call) = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None) else {
-            asked.known = true;
-            return Err(answer::EMPTY);
-        };
+        let call = self.pick_call(now, pick, &tag, &epoch, asked.lease, reserves, patience, None);
         let [reply] = self.ask_one(&tag, call).await;
         self.conclude(now, pick, reserves, patience, &tag, &epoch, &mut asked, reply)
             .await
@@ -239,10 +231,7 @@ impl Redis {
                     }
                 }
             }
-            let Some(call) = self.pick_call(now, pick, &epoch, asked.lease, reserves, patience, None) else {
-                break;
-            };
-            filling.push(call);
+            filling.push(self.pick_call(now, pick, tag, &epoch, asked.lease, reserves, patience, None));
             let mut replies = self.context.link.run_all(&filling, Urgency::Background).await;
             reply = replies
                 .pop()
@@ -276,11 +265,7 @@ impl Redis {
             }
             all
         } else {
-            let all: Vec<Invocation> = sendings
-                .iter()
-                .map(|sending| sending.call().clone())
-                .chain(calls)
-                .collect();
+            let all: Vec<&Invocation> = sendings.iter().map(Sending::call).chain(&calls).collect();
             link.run_all(&all, Urgency::Awaited).await
         }
         .into_iter();
@@ -330,40 +315,30 @@ impl Redis {
             .arg(calendar_args(entry.calendars.iter(), now))
     }
 
-    /// `None` when no lane has what is wanted.
     #[expect(clippy::too_many_arguments, reason = "what a pick depends on")]
     fn pick_call(
         &self,
         now: Timestamp,
         pick: &Pick<'_>,
+        tag: &Tag,
         epoch: &str,
         lease: u64,
         reserves: Reserves,
         patience: Duration,
         seat: Option<(&str, u64)>,
-    ) -> Option<Invocation> {
-        let pinned = match pick.pinned {
-            Some(pinned) => {
-                let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
-                Some((
-                    pinned.name(),
-                    lane.filter(|_| !pick.tried.contains(pinned))? as u64 + 1,
-                ))
-            }
-            None => None,
-        };
-        if pick.lanes.is_empty() {
-            return None;
-        }
-        let tag = Subject::Provider(pick.provider.name.clone());
-        let key = self.tags.get(tag);
+    ) -> Invocation {
+        let pinned = pick.pinned.map(|pinned| {
+            let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
+            let lane = lane.filter(|_| !pick.tried.contains(pinned));
+            (pinned.name(), lane.map(|lane| lane as u64 + 1))
+        });
+        tag.know(pick.lanes);
         let call = match seat {
-            Some((seats, _)) => PICK.on(&[key.key(), seats]),
-            None => PICK.on(&[key.key()]),
+            Some((seats, _)) => PICK.on(&[tag.key(), seats]),
+            None => PICK.on(&[tag.key()]),
         };
-        let mut args = self
-            .context
-            .clock()
+        let mut args = Args::with_capacity(32, 256)
+            .all(&self.context.clock())
             .text(epoch)
             .text(&self.context.owner)
             .number(lease)
@@ -379,7 +354,7 @@ impl Redis {
             .number(micros(patience))
             .number(reserves.attempt)
             .text(pinned.map_or("", |(name, _)| name))
-            .optional(pinned.map(|(_, lane)| lane))
+            .optional(pinned.and_then(|(_, lane)| lane))
             .number(LOOKS)
             .all(&Self::lane_calendars(now, pick))
             .number(pick.lanes.len() as u64);
@@ -390,7 +365,7 @@ impl Redis {
                 args = args.text(name);
             }
         }
-        Some(call.arg(args))
+        call.arg(args)
     }
 
     fn lane_calendars(now: Timestamp, pick: &Pick<'_>) -> Args {
@@ -442,7 +417,8 @@ impl Redis {
         let member = lane.members().get(position)?;
         let definition = lane.text().definitions.get(position)?.clone();
         let account: Arc<str> = found.account.as_str().into();
-        tag.opened(lease, Arc::clone(&account), reserves.attempt);
+        let hold = held(&member.limits, &member.quota, reserves.attempt);
+        tag.opened(lease, Arc::clone(&account), hold);
         tag.define(&account, &definition, &lane.text().calendars);
         let local = self
             .local()
@@ -473,7 +449,8 @@ impl Redis {
         entry: &Entry,
         lease: u64,
     ) -> Seat {
-        entry.tag.opened(lease, "".into(), reserves.call);
+        let hold = held(admit.limits, admit.budgets, reserves.call);
+        entry.tag.opened(lease, "".into(), hold);
         Seat {
             local: self.local().adopt_seat(now, admit, reserves.call),
             shared: Some(SharedSeat {
@@ -509,9 +486,8 @@ impl Redis {
         }
         let local = self.local().admit(now, admit, reserves).await?;
         let lease = self.context.next_lease();
-        entry
-            .tag
-            .opened_away(lease, "".into(), reserves.call, &entry.definition);
+        let hold = held(admit.limits, admit.budgets, reserves.call);
+        entry.tag.opened_away(lease, "".into(), hold, &entry.definition);
         Ok(Seat {
             local,
             shared: Some(SharedSeat {
@@ -532,19 +508,20 @@ impl Redis {
     ) -> Result<Picked<Hold>, Shortage> {
         let picked = self.local().pick(now, pick, reserves, patience).await?;
         let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
-        let definition: Arc<str> = pick
+        let (definition, hold) = pick
             .lanes
             .iter()
             .find_map(|lane| {
-                lane.text()
-                    .definitions
-                    .get(lane.position(&picked.credential)?)
-                    .cloned()
+                let position = lane.position(&picked.credential)?;
+                let member = lane.members().get(position)?;
+                let definition = lane.text().definitions.get(position)?;
+                let hold = held(&member.limits, &member.quota, reserves.attempt);
+                Some((Arc::clone(definition), hold))
             })
-            .unwrap_or_else(|| "".into());
+            .unwrap_or_else(|| ("".into(), 0));
         let account: Arc<str> = picked.credential.name().into();
         let lease = self.context.next_lease();
-        tag.opened_away(lease, Arc::clone(&account), reserves.attempt, &definition);
+        tag.opened_away(lease, Arc::clone(&account), hold, &definition);
         let (open_for, failures) = breaker(pick);
         Ok(Picked {
             credential: picked.credential,

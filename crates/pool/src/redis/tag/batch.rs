@@ -34,6 +34,20 @@ pub(in crate::redis) struct Sending<'a> {
 const TOGETHER: usize = 200;
 
 impl Tag {
+    /// Whether there is something to say that is not being said already.
+    pub(super) fn has_news(&self) -> bool {
+        let state = self.state();
+        let stray = state
+            .given_up
+            .front()
+            .is_some_and(|(_, at)| at.elapsed() > STRAYS);
+        state.epoch.is_some()
+            && match &state.batch {
+                Some(batch) => !batch.sending,
+                None => stray || !state.queue.is_empty(),
+            }
+    }
+
     /// What there is to say, unless it is being said already.
     pub(in crate::redis) fn send(&self) -> Option<Sending<'_>> {
         let mut state = self.state();

@@ -2,7 +2,7 @@
 //!
 //! They differ after a failover to a server that had not heard of the last changes.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use tokio::time::Instant;
 
@@ -13,13 +13,10 @@ use crate::redis::{
     reply::text,
 };
 
-/// How often it is compared.
-const EVERY: Duration = Duration::from_secs(30);
-
 impl Tag {
     pub(super) fn reconciling_is_due(&self) -> bool {
         let state = self.state();
-        state.epoch.is_some() && state.reconciled.elapsed() > EVERY
+        state.epoch.is_some() && state.reconciled.elapsed() > self.context.reconciling
     }
 
     /// Gives back what the store has too many of, and tells it what it lacks. Leases that came since the last

@@ -109,6 +109,7 @@ impl State {
     ) -> Result<Picked<Hold>, Shortage> {
         self.sweep(now);
         let upstream = self.upstream(&pick.provider.name, now);
+        self.know(pick, now);
         let gate = self.upstreams[upstream].circuit.gate(now);
         if let Gate::Open(until) = gate {
             return Err(Shortage {
@@ -149,6 +150,7 @@ impl State {
         self.sweep(now);
         let member = u32::try_from(lane.position(credential)?).ok()?;
         let upstream = self.upstream(&pick.provider.name, now);
+        self.know(pick, now);
         let order = self.order(lane, now);
         let found = Found {
             lane,
@@ -160,6 +162,16 @@ impl State {
         let quota = &mut self.credentials[found.credential].usage.quota;
         quota.list(&found.member().quota, now);
         Some(self.take(now, pick, reserve, found, upstream, taken.probes_endpoint))
+    }
+
+    /// Knows all tiers from the first pick on: how many credentials an endpoint has does not depend on which
+    /// of them were in turn.
+    fn know(&mut self, pick: &Pick<'_>, now: Timestamp) {
+        for lane in pick.lanes {
+            if self.orders.number(&lane.id()).is_none() {
+                self.order(lane, now);
+            }
+        }
     }
 
     fn find<'a>(

@@ -11,8 +11,7 @@ use snapshot::{
 
 use self::steps::{Setup, Step, any_setup, any_step};
 use crate::{
-    Admission, Clock, CredentialState, Lease, Member, NoneUsable, Pick, Pool, Resting, Settled, TokenCounts,
-    WindowState,
+    Admission, Clock, CredentialState, Lease, Member, NoneUsable, Pick, Pool, Resting, WindowState,
     quota::{MILLION, used_ppm},
     rest::PROBE_LOCK,
     testing::{World, credential, member, provider_name},
@@ -88,26 +87,15 @@ impl Run {
             Step::Pick { tried, affinity } => self.pick(tried, affinity).await,
             Step::Settle {
                 which,
-                outcome,
-                rest,
-                headroom,
+                settled,
                 withdraw,
             } => {
                 if let Some(held) = self.take(which) {
-                    if let Some(headroom) = headroom {
+                    if let Some(headroom) = settled.headroom {
                         self.said[held.name] = (headroom.used, self.now() + headroom.resets_in);
                     }
-                    let usage = TokenCounts {
-                        input: 7,
-                        ..TokenCounts::default()
-                    };
-                    let receipt = held.lease.settle(Settled {
-                        outcome,
-                        usage: Some(usage),
-                        rest,
-                        headroom,
-                    });
-                    held.admission.settle(usage.total());
+                    let receipt = held.lease.settle(settled);
+                    held.admission.settle(settled.usage.unwrap_or_default().total());
                     if withdraw {
                         self.pool.withdraw(receipt);
                     }

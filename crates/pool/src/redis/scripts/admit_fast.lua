@@ -1,0 +1,30 @@
+-- Lets a caller in where no limit is reached, before anything is defined. Whatever is not usual is left to the
+-- script, which does the same for the usual case. Needs usage_fast.lua.
+do
+  local T, call, format = KEYS[1], redis.call, string.format
+  if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
+  local epoch, last, ahead = unpack(call('HMGET', T, 'e', 'o', 'ah'))
+  local now = tonumber(ARGV[1])
+  if not now then
+    local time = call('TIME')
+    now = time[1] * 1000000 + time[2]
+  end
+  now, last = now + (tonumber(ahead) or 0), tonumber(last) or 0
+  if epoch == ARGV[2] and now >= last - 1000000 then
+    if now < last then now = last end
+    local account = T .. ':a:'
+    local held = call('HMGET', account, 'n', 'v')
+    local usual, hold, fields, ring, buckets, new = usual_take(account, '', ARGV[6], tonumber(held[1]) or 0,
+      tonumber(held[2]) or 0, tonumber(ARGV[5]), now, 7)
+    -- A seat that is known already has its answer, or was given up.
+    if usual and call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('|%d|0|0|0', hold)) == 1 then
+      call('HSET', account, unpack(fields))
+      if ring then
+        call('HSET', ring, unpack(buckets))
+        if new then call('PEXPIRE', ring, 130000) end
+      end
+      call('HSET', T, 'o', format('%d', now))
+      return {'ok'}
+    end
+  end
+end

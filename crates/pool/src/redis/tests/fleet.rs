@@ -1,0 +1,231 @@
+//! Several processes on one server, by the real clock.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::Value;
+use snapshot::{CallLimits, Strategy};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Silent;
+use crate::{
+    Lease, Member, Outcome, Pool, Redis, RedisSettings, Settled, SystemClock,
+    redis::{
+        link::{Link, LinkSettings, LinkState},
+        reply::text,
+        testing::{PATIENCE, Server},
+    },
+    testing::{World, member, provider_name},
+};
+
+/// A server, the processes that share it, and the world that they serve.
+pub(super) struct Fleet {
+    pub(super) server: Server,
+    pub(super) world: World,
+    pub(super) replicas: Vec<Replica>,
+}
+
+/// One process.
+pub(super) struct Replica {
+    pub(super) pool: Pool<Redis>,
+    pub(super) link: Link,
+}
+
+/// What all keys begin with.
+pub(super) const PREFIX: &str = "fleet";
+/// The deadline of calls where none is to be missed.
+pub(super) const GENEROUS: Duration = Duration::from_secs(5);
+/// That of the gateway.
+pub(super) const USUAL: Duration = Duration::from_millis(40);
+
+impl Replica {
+    /// A process that has reached the server. Called inside the runtime that it is to live in.
+    pub(super) async fn start(url: &str, owner: &str, deadline: Duration) -> Self {
+        let mut settings = LinkSettings::new(url.parse().expect("an address"));
+        settings.scripts = Redis::scripts();
+        settings.deadline = deadline;
+        settings.background_deadline = deadline.max(Duration::from_millis(500));
+        let link = Link::open(settings, Arc::new(Silent)).expect("a link");
+        let settings = RedisSettings {
+            prefix: PREFIX.to_owned(),
+            owner: owner.to_owned(),
+            callers_clock: false,
+        };
+        let store = Redis::reconciling(link.clone(), settings, Duration::from_millis(500));
+        let pool = Pool::new(store, Arc::new(SystemClock::default()));
+        let replica = Self { pool, link };
+        replica.reaches(true).await;
+        replica
+    }
+
+    /// Waits until the server is in reach, or is known not to be.
+    pub(super) async fn reaches(&self, up: bool) {
+        let mut changes = self.link.changes();
+        let changed = changes.wait_for(|state| matches!(state, LinkState::Up { .. }) == up);
+        let reached = timeout(PATIENCE, changed).await;
+        assert!(reached.is_ok_and(|state| state.is_ok()), "the link is up: {up}");
+    }
+
+    /// Calls under way of each member, as this process finds them in the store.
+    pub(super) async fn in_flight(&self, world: &World) -> Vec<u32> {
+        let members = world.lanes.iter().flat_map(|lane| lane.members());
+        let members: Vec<Member> = members.cloned().collect();
+        let states = self.pool.look_up(&provider_name(), &members).await;
+        states.iter().map(|state| state.in_flight).collect()
+    }
+
+    pub(super) async fn lease(&self, world: &World) -> Lease<Redis> {
+        self.pool
+            .pick(world.pick())
+            .await
+            .expect("a credential is usable")
+    }
+
+    pub(super) async fn leases(&self, world: &World, count: usize) -> Vec<Lease<Redis>> {
+        let mut leases = Vec::new();
+        for _ in 0..count {
+            leases.push(self.lease(world).await);
+        }
+        leases
+    }
+}
+
+impl Fleet {
+    /// Processes `a`, `b`, … that serve a world.
+    pub(super) async fn start(world: World, replicas: usize, deadline: Duration) -> Self {
+        let server = Server::start(&[]).await;
+        let mut all = Vec::new();
+        for name in ('a'..).take(replicas) {
+            all.push(Replica::start(&server.url(), &name.to_string(), deadline).await);
+        }
+        Self {
+            server,
+            world,
+            replicas: all,
+        }
+    }
+
+    /// The first process.
+    pub(super) fn a(&self) -> &Replica {
+        self.replicas.first().expect("there is one")
+    }
+
+    /// The last process.
+    pub(super) fn b(&self) -> &Replica {
+        self.replicas.last().expect("there is one")
+    }
+
+    /// Waits until every process finds so many calls under way.
+    pub(super) async fn settles_at(&self, busy: u32, why: &str) {
+        for replica in &self.replicas {
+            let until = Instant::now() + PATIENCE;
+            loop {
+                let found = replica.in_flight(&self.world).await;
+                if found.iter().sum::<u32>() == busy {
+                    break;
+                }
+                assert!(Instant::now() < until, "{busy} calls: {why}; found {found:?}");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// Waits until the store says that nothing is under way: no account, no caller and no Provider has calls,
+    /// and no process holds anything.
+    pub(super) async fn is_quiet(&self) {
+        self.settles_at(0, "nothing is under way").await;
+        self.none_left("what is held", Self::leftovers).await;
+    }
+
+    /// Waits until nothing is found.
+    pub(super) async fn none_left(&self, what: &str, find: impl Fn(&Self) -> Vec<String>) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = find(self);
+            if found.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "{what}: {found:#?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What the store holds of calls under way. Marks of calls that were given up are none.
+    pub(super) fn leftovers(&self) -> Vec<String> {
+        let script = "
+            local found = {}
+            for _, key in ipairs(redis.call('KEYS', '*')) do
+              if redis.call('TYPE', key).ok == 'hash' then
+                for _, field in ipairs({'n', 'v'}) do
+                  local number = redis.call('HGET', key, field)
+                  if number and number ~= '0' then found[#found + 1] = key .. ' ' .. field .. '=' .. number end
+                end
+                if string.find(key, '}:o:', 1, true) then
+                  for _, value in ipairs(redis.call('HVALS', key)) do
+                    if value ~= 'x' then found[#found + 1] = key .. ' ' .. value end
+                  end
+                end
+              end
+            end
+            return found";
+        let found = self.server.cli(&["EVAL", script, "0"]);
+        found
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Keys that never expire.
+    pub(super) fn immortals(&self) -> Vec<String> {
+        let script = "
+            local found = {}
+            for _, key in ipairs(redis.call('KEYS', '*')) do
+              if redis.call('PTTL', key) < 0 then found[#found + 1] = key end
+            end
+            return found";
+        let found = self.server.cli(&["EVAL", script, "0"]);
+        found
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+/// A world of unlimited members that are served in turn.
+pub(super) fn world(names: &str) -> World {
+    let members: Vec<Member> = names.chars().map(|name| member(&name.to_string())).collect();
+    World::new(Strategy::RoundRobin, &members)
+}
+
+/// A caller that may make so many requests per minute.
+pub(super) fn per_minute(requests: u32) -> CallLimits {
+    CallLimits {
+        requests_per_minute: Some(requests),
+        ..CallLimits::default()
+    }
+}
+
+/// Ends leases well.
+pub(super) fn succeed(leases: Vec<Lease<Redis>>) {
+    for lease in leases {
+        lease.settle(Settled::new(Outcome::Succeeded));
+    }
+}
+
+/// Waits until something is so.
+pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < until, "it never was so: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The bulk strings of an answer.
+pub(super) fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().map(|value| text(value).to_owned()).collect(),
+        _ => Vec::new(),
+    }
+}
