@@ -7,9 +7,13 @@ mod addresses;
 #[cfg(test)]
 mod affinity;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod breaker;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod contents;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -19,6 +19,7 @@ do
     -- A seat that is known already has its answer, or was given up.
     if usual and call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('|%d|0|0|0', hold)) == 1 then
       call('HSET', account, unpack(fields))
+      if not held[1] then call('PEXPIRE', account, '34560000000') end
       if ring then
         call('HSET', ring, unpack(buckets))
         if new then call('PEXPIRE', ring, 130000) end
