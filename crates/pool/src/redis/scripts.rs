@@ -60,9 +60,12 @@ pub(super) static BEAT: LazyLock<Script> =
 pub(super) static LOOK: LazyLock<Script> =
     LazyLock::new(|| Script::new("look", &[part!("head"), part!("look")]));
 
+/// Says that a process lives, and counts those that do.
+pub(super) static ROLL: LazyLock<Script> = LazyLock::new(|| Script::new("roll", &[part!("roll")]));
+
 /// All of them.
 pub(super) fn all() -> Vec<&'static Script> {
-    vec![&ADMIT, &PICK, &FILL, &APPLY, &BEAT, &LOOK]
+    vec![&ADMIT, &PICK, &FILL, &APPLY, &BEAT, &LOOK, &ROLL]
 }
 
 /// What all scripts about accounts begin with.

@@ -116,7 +116,7 @@ struct Open {
 }
 
 /// How often a process says that it lives.
-const BEAT: Duration = Duration::from_secs(2);
+pub(super) const BEAT: Duration = Duration::from_secs(2);
 /// How long what there is to say waits for company.
 const LINGER: Duration = Duration::from_millis(1);
 /// How soon a failed step is tried again while the store seems to be in reach.

@@ -35,8 +35,6 @@ impl Tag {
         let epoch = reply.text(0).to_owned();
         let version = reply.text(7).to_owned();
         let now = context.now();
-        let alive = u32::try_from(reply.number(3)).unwrap_or(1).max(1);
-        context.local.set_sharers(now, alive);
         let mut state = self.state();
         state.beaten = (reply.number(6) == 0).then(Instant::now);
         let lost = state.epoch.as_deref() != Some(&*epoch);
