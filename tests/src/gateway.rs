@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -24,6 +25,9 @@ use crate::{
 
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(15);
+
+/// The file in the state folder with the key for digests of secrets.
+const DIGEST_KEY: &str = "digest-key";
 
 /// What the quickstart reads: the environment of whoever runs the tests is not the test's.
 const QUICKSTART: [&str; 5] = [
@@ -53,6 +57,7 @@ pub struct Launch {
     variables: Vec<(String, String)>,
     folder: Option<Arc<TempDir>>,
     resources: Option<PathBuf>,
+    installation: Option<Vec<u8>>,
     ready: bool,
 }
 
@@ -149,6 +154,14 @@ impl Launch {
         self
     }
 
+    /// Belongs to the installation of `other`: its key for digests of secrets is the same.
+    #[must_use]
+    pub fn of_installation(mut self, other: &Gateway) -> Self {
+        let key = fs::read(other.state().join(DIGEST_KEY));
+        self.installation = Some(key.expect("a gateway that runs has made its key"));
+        self
+    }
+
     /// Does not wait until the gateway says that it is ready.
     #[must_use]
     pub fn without_waiting(mut self) -> Self {
@@ -165,6 +178,15 @@ impl Launch {
         fs::create_dir_all(&resources).expect("the folder is writable");
         if let Some(fixture) = &self.fixture {
             fixture.write(&resources);
+        }
+        if let Some(key) = &self.installation {
+            let state = folder.path().join("state");
+            fs::create_dir_all(&state).expect("the folder is writable");
+            fs::write(state.join(DIGEST_KEY), key).expect("the folder is writable");
+            for (path, mode) in [(state.join(DIGEST_KEY), 0o600), (state, 0o700)] {
+                let mode = fs::Permissions::from_mode(mode);
+                fs::set_permissions(path, mode).expect("the folder is our own");
+            }
         }
         let mut command = Command::new(binary());
         command
@@ -214,6 +236,7 @@ impl Gateway {
             variables: Vec::new(),
             folder: None,
             resources: None,
+            installation: None,
             ready: true,
         }
     }

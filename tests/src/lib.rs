@@ -25,7 +25,7 @@ pub use fixture::{ADMIN_KEY, CLIENT_KEY, Fixture, credential_key};
 pub use gateway::{Gateway, Launch, Validation, binary, validate, validate_with};
 pub use load::{Load, Tally};
 pub use metrics::Metrics;
-pub use redis::{Cluster, Redis, RedisLaunch, Sentinel, SlowPath};
+pub use redis::{Cluster, Monitor, Redis, RedisLaunch, Sentinel, SlowPath, Stored};
 pub use replicas::Replicas;
 pub use stats::{Stats, Totals};
 pub use tools::{eventually, repository, tool_cache};

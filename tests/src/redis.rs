@@ -3,7 +3,9 @@
 //! `ROUNDHOUSE_REDIS_SERVER` names another program (Valkey, an older Redis) for all that do not name one themselves.
 
 mod cluster;
+mod contents;
 mod launch;
+mod monitor;
 mod port;
 mod sentinel;
 mod slow;
@@ -19,7 +21,10 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
-pub use self::{cluster::Cluster, launch::RedisLaunch, sentinel::Sentinel, slow::SlowPath};
+pub use self::{
+    cluster::Cluster, contents::Stored, launch::RedisLaunch, monitor::Monitor, sentinel::Sentinel,
+    slow::SlowPath,
+};
 use crate::{
     eventually,
     tools::{panic_with, print_log, signal},

@@ -8,10 +8,13 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use crate::{Client, Fixture, Gateway, Totals, Upstream, eventually, tools::panic_with};
+use crate::{ADMIN_KEY, Client, Fixture, Gateway, Totals, Upstream, eventually, tools::panic_with};
 
 /// How long the replicas may take to see that their store came or went, and to agree on totals.
 const AGREEMENT: Duration = Duration::from_secs(30);
+
+/// Lets gateways wait for their store on a busy machine.
+const PATIENCE: [&str; 2] = ["--redis-deadline", "10s"];
 
 /// What a usual answer of the upstream's chat completions costs: tokens of the prompt and of the answer.
 const TOKENS: (u64, u64) = (11, 5);
@@ -31,7 +34,7 @@ impl Replicas {
     /// The same, of gateways that wait for their store for seconds: a machine that runs many tests at once answers
     /// late, and then replicas do not agree.
     pub async fn start_patient(count: usize, store: &[String], fixture: &Fixture) -> Self {
-        let patience = ["--redis-deadline", "10s"].map(str::to_owned);
+        let patience = PATIENCE.map(str::to_owned);
         Self::start(count, &[store, &patience].concat(), fixture).await
     }
 
@@ -44,6 +47,17 @@ impl Replicas {
             starting.spawn(launch.start());
         }
         Self(starting.join_all().await)
+    }
+
+    /// Starts one more, of the same installation: what is a digest of a secret here is one there.
+    pub async fn join(&mut self, store: &[String], fixture: &Fixture) {
+        let flags: Vec<&str> = store.iter().map(String::as_str).collect();
+        let launch = Gateway::with(fixture.clone())
+            .arguments(&flags)
+            .arguments(&PATIENCE)
+            .of_installation(&self.0[0]);
+        self.0.push(launch.start().await);
+        self.until_store_is(true).await;
     }
 
     /// How many there are.
@@ -87,6 +101,21 @@ impl Replicas {
             )
             .await;
         }
+    }
+
+    /// Waits until all calls to the credentials of `provider` are settled in the store, as an admin is told. Needs
+    /// [`Fixture::admin`].
+    pub async fn until_settled(&self, provider: &str) {
+        let admin = self.0[0].client_with(ADMIN_KEY);
+        let path = format!("/{provider}/v1/credentials");
+        eventually(&format!("{path}: nothing is under way"), AGREEMENT, || async {
+            let listing = admin.get(&path).await.expect(200).json();
+            let mut credentials = listing["credentials"].as_array()?.iter();
+            credentials
+                .all(|credential| credential["in_flight"] == 0)
+                .then_some(())
+        })
+        .await;
     }
 
     /// Waits until every replica's totals are what the upstream counted: its requests, and the tokens of as many usual

@@ -180,11 +180,6 @@ impl<S: Store> Pool<S> {
         self.shared.store.look_up_clients(now, clients).await
     }
 
-    /// Notes that so many processes share the limits: each has its part of them while the store is away.
-    pub fn shared_by(&self, processes: u32) {
-        self.shared.store.shared_by(processes);
-    }
-
     /// Waits until the store has heard all that was begun so far.
     pub async fn heard(&self) {
         self.shared.store.heard().await;

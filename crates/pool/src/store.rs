@@ -135,9 +135,6 @@ pub trait Store: Send + Sync + 'static {
         clients: &[(&ClientName, &[QuotaWindow])],
     ) -> impl Future<Output = Vec<ClientState>> + Send;
 
-    /// Notes that so many processes share the limits.
-    fn shared_by(&self, processes: u32);
-
     /// Waits until the store has heard all that was begun so far.
     fn heard(&self) -> impl Future<Output = ()> + Send;
 

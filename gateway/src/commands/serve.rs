@@ -127,7 +127,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let serving = lifecycle::run(clients, control, drains, &health, signals, async || ());
     let share = async {
         match &mut sharing {
-            Some(sharing) => sharing.run(&app.pool).await,
+            Some(sharing) => sharing.run().await,
             None => std::future::pending().await,
         }
     };

@@ -17,7 +17,6 @@ use super::Pool;
 /// Writes what this process has used to the shared store, every two seconds and at its end.
 pub struct Sharing {
     publisher: Publisher<Link>,
-    shared: Arc<SharedLedger<Link>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -36,23 +35,19 @@ impl Sharing {
     ) -> Self {
         Self {
             publisher: Publisher::new(shared.clone(), ledger.clone(), incarnation),
-            shared: shared.clone(),
             clock,
         }
     }
 
     /// Writes until it is dropped. An error is no news: the link tells of a store that is away, and what was not
     /// written is written the next time.
-    pub async fn run(&mut self, pool: &Pool) {
+    pub async fn run(&mut self) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             if let Err(error) = self.publisher.beat(self.clock.now()).await {
                 tracing::debug!(%error, "usage will be shared later");
-            }
-            if let Ok(owners) = self.shared.owners().await {
-                pool.shared_by(owners);
             }
         }
     }

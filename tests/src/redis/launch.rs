@@ -153,7 +153,7 @@ impl RedisLaunch {
             let rules = format!(
                 "user default off\n\
                  user {operator} on >{password} ~* &* +@all\n\
-                 user {USER} on >{PASSWORD} ~{prefix}:* &{prefix}:* +@all -@dangerous\n"
+                 user {USER} on >{PASSWORD} ~{prefix}:* resetchannels &{prefix}:* +@all -@dangerous\n"
             );
             write("users.acl", &rules);
             // With the line's end that an editor leaves.

@@ -36,6 +36,26 @@ async fn a_limit_is_divided_among_the_gateways() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_nobody_has_called_yet_has_its_share_too() {
+    let mut redis = Redis::start().await;
+    let upstream = Upstream::start().await;
+    let fixture = Fixture::pool(&upstream, ["a", "b"]).spec("limits", json!({ "requestsPerMinute": 90 }));
+    let replicas = Replicas::start(3, &redis.arguments(), &fixture).await;
+    replicas.client(0).chat("m").await.expect(200);
+    tokio::time::sleep(BEAT).await;
+    redis.kill();
+    replicas.until_store_is(false).await;
+    let mut passed = 1;
+    for _ in 0..40 {
+        passed += usize::from(replicas.client(0).chat("m").await.status == 200);
+    }
+    assert_eq!(
+        passed, 30,
+        "the other two thirds are for whom the others may be called by"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_wants_it_is_refused_while_the_store_is_away() {
     let mut redis = Redis::start().await;
     let upstream = Upstream::start().await;

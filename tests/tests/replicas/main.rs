@@ -7,13 +7,21 @@ mod addresses;
 #[cfg(test)]
 mod affinity;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod breaker;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod contents;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod manage;
+#[cfg(test)]
 mod objects;
+#[cfg(test)]
+mod quotas;
 #[cfg(test)]
 mod rests;
 #[cfg(test)]

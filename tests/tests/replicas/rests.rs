@@ -175,3 +175,65 @@ async fn a_new_key_ends_the_rest_of_the_old_one_for_all() {
         assert_eq!(upstream.last().credential(), "new");
     }
 }
+
+#[tokio::test]
+async fn the_same_new_key_ends_a_rest_once_however_many_replicas_learn_of_it() {
+    let redis = Redis::start().await;
+    let upstream = Upstream::start().await;
+    upstream.on(
+        When::any(),
+        Reply::error(
+            401,
+            "invalid_request_error",
+            "invalid_api_key",
+            "Incorrect API key provided.",
+        ),
+    );
+    let fixture = Fixture::pool(&upstream, ["a"]).admin();
+    let mut replicas = Replicas::start_patient(1, &redis.arguments(), &fixture).await;
+    replicas.join(&redis.arguments(), &fixture).await;
+    let refused_everywhere = async |replicas: &Replicas| {
+        for client in replicas.clients() {
+            let answer = client.chat("m").await;
+            assert!(
+                matches!(answer.status, 429 | 503),
+                "{}: {}",
+                answer.status,
+                answer.text()
+            );
+        }
+    };
+    replicas.client(0).chat("m").await;
+    replicas.until_settled("p").await;
+    refused_everywhere(&replicas).await;
+    assert_eq!(upstream.count(), 1, "both know of the first refusal");
+
+    // One replica is quicker to see the new key, which is refused as well; the other sees it when that is known.
+    let key = json!("sk-new-0123456789abcdef");
+    let changed = fixture
+        .amend("Secret", "a-key", "/stringData/api-key", key)
+        .provider("later", &upstream.url("/v1"), &["later"]);
+    replicas[0].apply(&changed);
+    eventually("the new key is tried", Duration::from_secs(10), || async {
+        replicas.client(0).chat("m").await;
+        (upstream.count() == 2).then_some(())
+    })
+    .await;
+    replicas.until_settled("p").await;
+    refused_everywhere(&replicas).await;
+    replicas[1].apply(&changed);
+    eventually("replica 1 reads its files", Duration::from_secs(10), || async {
+        let models = replicas.client(1).get("/v1/models").await.expect(200);
+        models.text().contains("later").then_some(())
+    })
+    .await;
+    refused_everywhere(&replicas).await;
+    // Nor is it news for a replica that starts.
+    replicas.join(&redis.arguments(), &changed).await;
+    refused_everywhere(&replicas).await;
+    assert_eq!(
+        upstream.count(),
+        2,
+        "the new key was refused once, and is known to be"
+    );
+}

@@ -91,11 +91,6 @@ impl<S: Scripts> SharedLedger<S> {
     ) -> Result<Report, LedgerError> {
         read::usage(self, days, dimension).await
     }
-
-    /// How many processes share their numbers. One that has died counts until another has taken them over.
-    pub async fn owners(&self) -> Result<u32, LedgerError> {
-        read::owners(self).await
-    }
 }
 
 impl Incarnation {

@@ -40,7 +40,8 @@ pub(super) static PICK: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Fills a lane.
-pub(super) static FILL: LazyLock<Script> = LazyLock::new(|| account_script("fill", &HEAD, &[part!("fill")]));
+pub(super) static FILL: LazyLock<Script> =
+    LazyLock::new(|| account_script("fill", &HEAD, &[part!("forget"), part!("fill")]));
 
 /// Applies what a process has to say.
 pub(super) static APPLY: LazyLock<Script> = LazyLock::new(|| {
@@ -52,15 +53,19 @@ pub(super) static APPLY: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Says that a process lives.
-pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| account_script("beat", &HEAD, &[part!("beat")]));
+pub(super) static BEAT: LazyLock<Script> =
+    LazyLock::new(|| account_script("beat", &HEAD, &[part!("forget"), part!("beat")]));
 
 /// Looks accounts up.
 pub(super) static LOOK: LazyLock<Script> =
     LazyLock::new(|| Script::new("look", &[part!("head"), part!("look")]));
 
+/// Says that a process lives, and counts those that do.
+pub(super) static ROLL: LazyLock<Script> = LazyLock::new(|| Script::new("roll", &[part!("roll")]));
+
 /// All of them.
 pub(super) fn all() -> Vec<&'static Script> {
-    vec![&ADMIT, &PICK, &FILL, &APPLY, &BEAT, &LOOK]
+    vec![&ADMIT, &PICK, &FILL, &APPLY, &BEAT, &LOOK, &ROLL]
 }
 
 /// What all scripts about accounts begin with.

@@ -4,13 +4,14 @@ mod answer;
 mod exchange;
 mod looks;
 mod objects;
+mod roll;
 mod tags;
 
 use std::{sync::Arc, time::Duration};
 
 use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVersion, Timestamp};
 
-use self::{objects::Objects, tags::Tags};
+use self::{objects::Objects, roll::Roll, tags::Tags};
 use super::{
     encode::micros,
     hold::{Hold, Mark, Seat},
@@ -32,6 +33,7 @@ pub struct Redis {
     context: Arc<Context>,
     tags: Arc<Tags>,
     objects: Objects,
+    _roll: Arc<Roll>,
 }
 
 /// Settings of [`Redis`].
@@ -61,6 +63,7 @@ impl Redis {
         Self {
             tags: Arc::new(Tags::new(Arc::clone(&context))),
             objects: Objects::new(&context),
+            _roll: Arc::new(Roll::call(Arc::clone(&context))),
             context,
         }
     }
@@ -263,10 +266,6 @@ impl Store for Redis {
             Ok(states) => states,
             Err(_) => self.local().look_up_clients(now, clients).await,
         }
-    }
-
-    fn shared_by(&self, processes: u32) {
-        self.context.seen_in_all(processes);
     }
 
     async fn heard(&self) {

@@ -55,15 +55,6 @@ pub(super) struct Context {
     /// What the process's clock shows beyond `started`, in microseconds.
     offset: AtomicU64,
     started: Instant,
-    sharers: Mutex<Sharers>,
-}
-
-/// How many processes share the limits.
-#[derive(Debug, Default)]
-struct Sharers {
-    in_all: u32,
-    /// By tag, and when that was.
-    tags: HashMap<String, (u32, Instant)>,
 }
 
 /// Whom a tag is about.
@@ -127,7 +118,7 @@ struct Open {
 }
 
 /// How often a process says that it lives.
-const BEAT: Duration = Duration::from_secs(2);
+pub(super) const BEAT: Duration = Duration::from_secs(2);
 /// How long what there is to say waits for company.
 const LINGER: Duration = Duration::from_millis(1);
 /// When a process that was silent for so long says that it lives before it takes anything: after ten seconds it is
@@ -165,35 +156,12 @@ impl Context {
             leases: AtomicU64::new(0),
             offset: AtomicU64::new(0),
             started: Instant::now(),
-            sharers: Mutex::default(),
         }
     }
 
     /// The number of another lease.
     pub(super) fn next_lease(&self) -> u64 {
         self.leases.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// So many processes were seen alive at a tag.
-    pub(super) fn seen(&self, tag: &str, alive: u32) {
-        let mut sharers = self.sharers.lock().unwrap_or_else(PoisonError::into_inner);
-        sharers.tags.retain(|_, (_, at)| at.elapsed() < ACTIVE);
-        sharers.tags.insert(tag.to_owned(), (alive, Instant::now()));
-        self.share(&sharers);
-    }
-
-    /// So many processes were seen alive in all.
-    pub(super) fn seen_in_all(&self, alive: u32) {
-        let mut sharers = self.sharers.lock().unwrap_or_else(PoisonError::into_inner);
-        sharers.in_all = alive;
-        self.share(&sharers);
-    }
-
-    /// Each process has its share of limits while the store is away: of the highest number that was seen.
-    fn share(&self, sharers: &Sharers) {
-        let tags = sharers.tags.values().map(|(alive, _)| *alive);
-        let most = tags.chain([sharers.in_all, 1]).max().unwrap_or(1);
-        self.local.set_sharers(self.now(), most);
     }
 
     /// Notes the time of an operation.

@@ -251,10 +251,6 @@ impl Store for AnyStore {
         ask!(self, store => store.look_up_clients(now, clients).await)
     }
 
-    fn shared_by(&self, processes: u32) {
-        ask!(self, store => store.shared_by(processes));
-    }
-
     async fn heard(&self) {
         ask!(self, store => store.heard().await);
     }

@@ -161,8 +161,6 @@ impl Store for Memory {
         self.state().look_up_clients(now, clients)
     }
 
-    fn shared_by(&self, _: u32) {}
-
     async fn heard(&self) {}
 
     fn credentials(&self, now: Timestamp) -> Vec<CredentialState> {

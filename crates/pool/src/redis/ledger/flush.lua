@@ -3,7 +3,8 @@
 -- KEYS: store, owners, life of the owner, its counts of the day
 -- ARGV: clock (ms; empty for the server's), owner, number of this flush, number of the last one that the owner
 --       knows to be applied, epoch that it knows (or empty, before its first answer), epoch if the store has none, whether to register,
---       day, after how many ms without a flush an owner is dead, seconds that counts are kept,
+--       day, after how many ms without a flush an owner is dead, seconds that counts are kept, and
+--       all else that nobody writes any more,
 --       then field and value in turn
 -- Answers {"applied", epoch, a dead owner or ""}, or why nothing was written:
 --   "emptied"  this is not the store that the owner knows: write everything anew. Nothing is written without its
@@ -43,5 +44,6 @@ if #ARGV > 10 then
   redis.call('EXPIRE', KEYS[4], ttl)
 end
 redis.call('ZADD', KEYS[2], string.format('%.0f', now), owner)
+for at = 1, 3 do redis.call('EXPIRE', KEYS[at], ttl) end
 local dead = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now - dead_after), 'LIMIT', 0, 1)
 return {'applied', epoch, dead[1] or ''}

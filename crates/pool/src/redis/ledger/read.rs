@@ -42,22 +42,6 @@ pub(super) async fn usage<S: Scripts>(
     Err(LedgerError::Unsteady)
 }
 
-/// How many processes are listed.
-pub(super) async fn owners<S: Scripts>(shared: &SharedLedger<S>) -> Result<u32, LedgerError> {
-    let keys = [shared.keys.store(), shared.keys.owners()];
-    let answer = shared.scripts.run(&ROSTER, &keys, &[SERVER_CLOCK.into()]).await?;
-    let mut roster = Reply::new(answer)?;
-    version(&mut roster)?;
-    roster.number()?;
-    let mut list = roster.list()?;
-    let mut count = 0u32;
-    while !list.is_empty() {
-        list.text()?;
-        count = count.saturating_add(1);
-    }
-    Ok(count)
-}
-
 /// What went of `owner` into the base of a day, by field; `None` when the store was emptied.
 pub(super) async fn grave<S: Scripts>(
     shared: &SharedLedger<S>,

@@ -159,7 +159,11 @@ impl Shared {
         });
         if lost {
             self.opened.notify_one();
-            tracing::warn!(why = why.as_str(), cause, "the store is away");
+            tracing::warn!(
+                why = why.as_str(),
+                cause,
+                "the shared store is away; this gateway goes on alone"
+            );
         }
     }
 
@@ -174,7 +178,11 @@ impl Shared {
             _ => false,
         });
         if changed {
-            tracing::warn!(why = why.as_str(), cause, "the store is away");
+            tracing::warn!(
+                why = why.as_str(),
+                cause,
+                "the shared store is away; this gateway goes on alone"
+            );
         }
     }
 
@@ -188,7 +196,7 @@ impl Shared {
             *state = LinkState::Up { since, connection };
             self.observer.up();
         });
-        tracing::info!(connection, "the store is in reach");
+        tracing::info!(connection, "the shared store is in reach");
     }
 
     /// Waits until a call has taken the link down; it may have been earlier.

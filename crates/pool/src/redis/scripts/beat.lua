@@ -69,19 +69,6 @@ local function set_back(lane, limit)
   lane.clock = lane.clock - by
 end
 
-local function forget(lane)
-  local names = call('ZRANGE', key('l', lane), 0, -1)
-  for _, name in ipairs(call('HKEYS', key('v', lane))) do names[#names + 1] = name end
-  for _, name in ipairs(names) do
-    if call('HINCRBY', T .. ':m', name, -1) <= 0 then call('HDEL', T .. ':m', name) end
-  end
-  for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('DEL', key(letter, lane)) end
-  call('HDEL', T .. ':L', lane.id)
-  call('HDEL', T, 'k:' .. lane.id)
-  followers = string.gsub(followers, lane.id .. ',', '')
-  lanes[lane.id] = nil
-end
-
 for _, id in ipairs(call('HKEYS', T .. ':L')) do
   local lane = other_lane(id)
   if not lane then

@@ -1,6 +1,9 @@
 -- Fills a lane. ARGV: clock, epoch, lane, what leads its scores, virtual time of a pick, size, whether all are plain, model,
 -- calendars, and for each member its name and definition.
 -- Answers {'ok'} or {'unknown'}.
+-- Callers can make up models, and each is a lane: beyond so many, one that was not used for long goes. What leads
+-- the scores is written to all lanes at each end of a call, so there may be fewer of those.
+local MOST, MOST_FOLLOWING, SAMPLED = 1024, 256, 8
 local model = ARGV[8]
 local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'll', 'k:' .. ARGV[3])
 if values[1] ~= ARGV[2] then return {'unknown'} end
@@ -16,6 +19,18 @@ else
     plain = ARGV[7] == '1', size = tonumber(ARGV[6])}
   lanes[lane.id] = lane
   for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('DEL', key(letter, lane)) end
+end
+if not listed and call('HLEN', T .. ':L') >= (lane.follows > 0 and MOST_FOLLOWING or MOST) then
+  local oldest
+  for _, id in ipairs(call('HRANDFIELD', T .. ':L', SAMPLED)) do
+    local other = other_lane(id)
+    if not other then
+      call('HDEL', T .. ':L', id)
+    elseif not oldest or other.touched < oldest.touched then
+      oldest = other
+    end
+  end
+  if oldest then forget(oldest) end
 end
 for index = at, #ARGV, 2 do
   local name, text = ARGV[index], ARGV[index + 1]
@@ -40,9 +55,6 @@ end
 call('HSET', T .. ':L', lane.id, 1)
 for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, LANE_KEYS_TTL) end
 for _, letter in ipairs({'l', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), LANE_KEYS_TTL) end
-if lane.follows > 0 and not string.find(followers, lane.id, 1, true) then
-  write_tag('ll', followers .. lane.id .. ',')
-else
-  write_tag()
-end
+if lane.follows > 0 and not string.find(followers, lane.id, 1, true) then followers = followers .. lane.id .. ',' end
+write_tag('ll', followers)
 return {'ok'}

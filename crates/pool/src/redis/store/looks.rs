@@ -206,7 +206,11 @@ fn windows(
             name: Arc::clone(&window.name),
             requests: used.0,
             tokens: used.1,
-            resets_at: shifted(ends, now, theirs),
+            resets_at: match window.period {
+                Period::Rolling(_) => shifted(ends, now, theirs),
+                // Midnight is midnight, whatever a clock shows.
+                Period::Calendar(_) => ends,
+            },
         })
     };
     windows.iter().filter_map(state).collect()

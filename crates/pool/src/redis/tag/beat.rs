@@ -36,7 +36,6 @@ impl Tag {
         let epoch = reply.text(0).to_owned();
         let version = reply.text(7).to_owned();
         let now = context.now();
-        context.seen(&self.key, u32::try_from(reply.number(3)).unwrap_or(1));
         let mut state = self.state();
         state.beaten = (reply.number(6) == 0).then(Instant::now);
         state.signed = Some(Instant::now());
