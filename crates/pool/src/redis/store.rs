@@ -1,9 +1,12 @@
 //! The store that replicas share: one script for an admission and a pick, everything else said in batches.
 
+mod alone;
 mod answer;
+mod calls;
 mod exchange;
 mod looks;
 mod objects;
+mod pending;
 mod roll;
 mod tags;
 

@@ -3,53 +3,27 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::Value;
-use snapshot::{Timestamp, WhenStoreIsAway};
+use snapshot::Timestamp;
 use tokio::time::timeout;
 
 use super::{
     Redis,
     answer::{self, PickAnswer},
     breaker,
+    calls::Entry,
+    pending::{Admitted, Asked},
 };
 use crate::{
-    Admit, Denied, Lane, Limit, Pick, Picked, Reserves, Shortage, Store,
+    Admit, Denied, Pick, Picked, Reserves, Shortage,
     redis::{
-        args::Args,
-        encode::{calendar_args, definition, follows, held, micros, name_calendars, stride},
+        encode::held,
         hold::{Hold, Seat, SharedSeat},
         link::{Away, Invocation, Urgency, Why},
         reply::Reply,
-        scripts::{ADMIT, FILL, PICK},
         tag::{Sending, Subject, Tag},
     },
 };
 
-/// A pick that was asked for and is not known yet. Dropped so, it is given up.
-struct Asked<'a> {
-    tag: &'a Arc<Tag>,
-    lease: u64,
-    model: &'a str,
-    known: bool,
-}
-
-/// An admission whose caller waits for its pick. Dropped so, it is given back.
-struct Admitted<'a> {
-    store: &'a Redis,
-    now: Timestamp,
-    seat: Option<Seat>,
-}
-
-/// An admission that was asked for.
-struct Entry {
-    tag: Arc<Tag>,
-    definition: Arc<str>,
-    calendars: Vec<(String, snapshot::Calendar)>,
-}
-
-/// Members of a lane that are written in one call at most.
-const FILLED_AT_ONCE: usize = 500;
-/// Members that one call looks at, at most: some milliseconds of the server's time.
-const LOOKS: u64 = 256;
 /// How often a call is repeated that found a lane missing, or too much to look at.
 const TRIES: usize = 12;
 
@@ -306,131 +280,6 @@ impl Redis {
             .unwrap_or(Err(Away::NotRun(Why::Slow)))
     }
 
-    /// The admission of a caller that has limits.
-    fn entry(&self, admit: &Admit<'_>) -> Option<Entry> {
-        let definition = definition(1, admit.limits, admit.budgets);
-        if definition.is_empty() {
-            return None;
-        }
-        let tag = self.tags.get(Subject::Client(admit.client.clone()));
-        let mut calendars = Vec::new();
-        name_calendars(admit.budgets, &mut calendars);
-        tag.define(&"".into(), &definition, &calendars);
-        Some(Entry {
-            tag,
-            definition,
-            calendars,
-        })
-    }
-
-    fn admission_call(
-        &self,
-        now: Timestamp,
-        entry: &Entry,
-        epoch: &str,
-        lease: u64,
-        reserves: Reserves,
-    ) -> Invocation {
-        ADMIT
-            .on(&[entry.tag.key()])
-            .arg(self.context.clock())
-            .arg(epoch)
-            .arg(&self.context.owner)
-            .arg(lease)
-            .arg(reserves.call)
-            .arg(&*entry.definition)
-            .arg(calendar_args(entry.calendars.iter(), now))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a pick depends on")]
-    fn pick_call(
-        &self,
-        now: Timestamp,
-        pick: &Pick<'_>,
-        tag: &Tag,
-        epoch: &str,
-        lease: u64,
-        reserves: Reserves,
-        patience: Duration,
-        seat: Option<(&str, u64)>,
-    ) -> Invocation {
-        let pinned = pick.pinned.map(|pinned| {
-            let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
-            let lane = lane.filter(|_| !pick.tried.contains(pinned));
-            (pinned.name(), lane.map(|lane| lane as u64 + 1))
-        });
-        tag.know(pick.lanes);
-        let call = match seat {
-            Some((seats, _)) => PICK.on(&[tag.key(), seats]),
-            None => PICK.on(&[tag.key()]),
-        };
-        let mut args = Args::with_capacity(32, 256)
-            .all(&self.context.clock())
-            .text(epoch)
-            .text(&self.context.owner)
-            .number(lease)
-            .optional(seat.map(|(_, lease)| lease))
-            .text(pick.model)
-            .optional(pick.provider.concurrency.map(u64::from));
-        args = match (pick.object, pick.affinity) {
-            (Some(object), _) => args.text(&format!("b:{:032x}", object.0)),
-            (None, Some(hash)) => args.text(&format!("h:{hash:016x}")),
-            (None, None) => args.text(""),
-        };
-        args = args
-            .number(micros(pick.provider.selection.affinity.ttl))
-            .number(micros(patience))
-            .number(reserves.attempt)
-            .text(pinned.map_or("", |(name, _)| name))
-            .optional(pinned.and_then(|(_, lane)| lane))
-            .number(LOOKS)
-            .all(&Self::lane_calendars(now, pick))
-            .number(pick.lanes.len() as u64);
-        for lane in pick.lanes {
-            let tried = tried(lane, pick);
-            args = args.text(&lane.text().id).number(tried.len() as u64);
-            for name in tried {
-                args = args.text(name);
-            }
-        }
-        call.arg(args)
-    }
-
-    fn lane_calendars(now: Timestamp, pick: &Pick<'_>) -> Args {
-        let mut calendars: Vec<&(String, snapshot::Calendar)> = Vec::new();
-        for calendar in pick.lanes.iter().flat_map(|lane| &lane.text().calendars) {
-            if !calendars.contains(&calendar) {
-                calendars.push(calendar);
-            }
-        }
-        calendar_args(calendars.into_iter(), now)
-    }
-
-    fn fill_calls(&self, now: Timestamp, epoch: &str, tag: &Tag, lane: &Lane) -> Vec<Invocation> {
-        let text = lane.text();
-        let members: Vec<_> = lane.members().iter().zip(&text.definitions).collect();
-        members
-            .chunks(FILLED_AT_ONCE)
-            .map(|members| {
-                let mut args = self
-                    .context
-                    .clock()
-                    .text(epoch)
-                    .text(&text.id)
-                    .number(follows(lane.strategy()))
-                    .number(stride(lane.strategy()))
-                    .number(lane.members().len() as u64)
-                    .number(u64::from(text.is_plain()))
-                    .text(lane.model())
-                    .all(&calendar_args(text.calendars.iter(), now));
-                for (member, definition) in members {
-                    args = args.text(member.credential.name()).text(definition);
-                }
-                FILL.on(&[tag.key()]).arg(args)
-            })
-            .collect()
-    }
-
     fn take(
         &self,
         now: Timestamp,
@@ -489,7 +338,7 @@ impl Redis {
         }
     }
 
-    fn seat_without_limits(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Seat {
+    pub(super) fn seat_without_limits(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Seat {
         Seat {
             local: self.local().adopt_seat(now, admit, reserves.call),
             shared: None,
@@ -503,137 +352,6 @@ impl Redis {
             seat: Some(seat),
         }
     }
-
-    /// Lets a caller in by what this process knows.
-    async fn admit_away(
-        &self,
-        now: Timestamp,
-        admit: &Admit<'_>,
-        reserves: Reserves,
-    ) -> Result<Seat, Denied> {
-        let Some(entry) = self.entry(admit) else {
-            return Ok(self.seat_without_limits(now, admit, reserves));
-        };
-        if admit.when_store_is_away == WhenStoreIsAway::Refuse {
-            return Err(Denied {
-                limit: Limit::StoreAway,
-                retry_after: Duration::from_secs(1),
-            });
-        }
-        let local = self.local().admit(now, admit, reserves).await?;
-        let lease = self.context.next_lease();
-        let hold = held(admit.limits, admit.budgets, reserves.call);
-        entry.tag.opened_away(lease, "".into(), hold, &entry.definition);
-        Ok(Seat {
-            local,
-            shared: Some(SharedSeat {
-                tag: entry.tag,
-                lease,
-                definition: entry.definition,
-            }),
-        })
-    }
-
-    /// Picks by what this process knows.
-    async fn pick_away(
-        &self,
-        now: Timestamp,
-        pick: &Pick<'_>,
-        reserves: Reserves,
-        patience: Duration,
-    ) -> Result<Picked<Hold>, Shortage> {
-        let picked = self.local().pick(now, pick, reserves, patience).await?;
-        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
-        // What is used now is told as a whole later, should the store come back empty.
-        tag.know(pick.lanes);
-        let account: Arc<str> = picked.credential.name().into();
-        let (definition, hold) = pick
-            .lanes
-            .iter()
-            .find_map(|lane| {
-                let position = lane.position(&picked.credential)?;
-                let member = lane.members().get(position)?;
-                let definition = lane.text().definitions.get(position)?;
-                tag.define(&account, definition, &lane.text().calendars);
-                let hold = held(&member.limits, &member.quota, reserves.attempt);
-                Some((Arc::clone(definition), hold))
-            })
-            .unwrap_or_else(|| ("".into(), 0));
-        let lease = self.context.next_lease();
-        tag.opened_away(lease, Arc::clone(&account), hold, &definition);
-        let (open_for, failures) = breaker(pick);
-        Ok(Picked {
-            credential: picked.credential,
-            probe: picked.probe,
-            hold: Hold {
-                local: picked.hold,
-                tag,
-                lease,
-                account,
-                model: pick.model.into(),
-                sequence: 0,
-                definition,
-                open_for,
-                failures,
-            },
-        })
-    }
-
-    async fn enter_away(
-        &self,
-        now: Timestamp,
-        admit: &Admit<'_>,
-        pick: &Pick<'_>,
-        reserves: Reserves,
-        patience: Duration,
-    ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
-        let seat = self.admit_away(now, admit, reserves).await?;
-        Ok((seat, self.pick_away(now, pick, reserves, patience).await))
-    }
-}
-
-impl Admitted<'_> {
-    /// The seat, for whoever gives it back from now on.
-    #[expect(clippy::expect_used, reason = "it is there until this or the drop")]
-    fn keep(mut self) -> Seat {
-        self.seat.take().expect("a seat is kept once")
-    }
-}
-
-impl Drop for Admitted<'_> {
-    fn drop(&mut self) {
-        if let Some(seat) = self.seat.take() {
-            self.store.leave(self.now, seat, None);
-        }
-    }
-}
-
-impl<'a> Asked<'a> {
-    fn new(tag: &'a Arc<Tag>, lease: u64, model: &'a str) -> Self {
-        Self {
-            tag,
-            lease,
-            model,
-            known: false,
-        }
-    }
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        if !self.known {
-            self.tag.give_up(self.lease, self.model);
-        }
-    }
-}
-
-/// The names of a lane's members that were tried, each once.
-fn tried<'a>(lane: &'a Lane, pick: &'a Pick<'_>) -> Vec<&'a str> {
-    let members = pick.tried.iter().filter(|name| lane.position(name).is_some());
-    let mut names: Vec<&str> = members.map(|name| name.name()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
 }
 
 /// A script that fails is a bug, or the work of somebody else on the same keys.
