@@ -127,5 +127,5 @@ async fn going_on_elsewhere_takes_one_trip_to_the_store() {
     let metrics = replicas[1].metrics().await;
     let trips = |command| metrics.sum("roundhouse_store_command_seconds_count", &[("command", command)]);
     assert!(trips("pick") >= 3.0, "each call picks: {}", trips("pick"));
-    assert_eq!(trips("get"), 0.0, "and asks for nothing before");
+    assert!(trips("get") < 1.0, "and asks for nothing before");
 }
