@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Subject, Tag};
 use crate::{
+    Rest, RestEnd,
     redis::{
         encode::{credential, read_scope},
         link::{Away, Urgency},
@@ -96,6 +97,11 @@ impl Tag {
                     state.queue.push_front(Record::restore(used, &definition));
                 }
             }
+            if let Subject::Provider(provider) = &self.subject {
+                for told in self.context.local.rests(now, provider) {
+                    state.queue.extend(again(&told, now));
+                }
+            }
         }
     }
 
@@ -105,6 +111,18 @@ impl Tag {
         let given_up = state.given_up.iter().map(|(lease, _)| *lease);
         state.open.keys().copied().chain(given_up).collect()
     }
+}
+
+/// Tells of a rest that the store has forgotten. One whose end was guessed is left to the next refusal: told by each
+/// process, it would climb the ladder once for each.
+fn again(told: &ToldRest, now: Timestamp) -> Option<Record> {
+    let rest = Rest {
+        reason: told.rest.reason,
+        end: RestEnd::For(told.rest.until.since(now)),
+    };
+    let mut record = Record::report(told.credential.name(), told.model.as_deref(), rest, "");
+    record.made(now);
+    (!told.rest.guessed && told.rest.until > now).then_some(record)
 }
 
 fn told_rests(namespace: &str, list: &[Value], now: Timestamp, theirs: Timestamp) -> Vec<ToldRest> {

@@ -83,7 +83,6 @@ impl Memory {
     }
 
     /// The rests of a Provider's credentials that this process knows of.
-    #[cfg(test)]
     pub(crate) fn rests(&self, now: Timestamp, provider: &ProviderName) -> Vec<ToldRest> {
         let state = self.state();
         let accounts = state.credentials.iter();
