@@ -120,3 +120,29 @@ async fn a_rest_met_in_an_outage_holds_there_and_is_shared_afterwards() {
         upstream.counts()
     );
 }
+
+#[tokio::test]
+async fn a_rest_that_another_gateway_met_before_the_outage_is_kept_in_it() {
+    let mut redis = Redis::start().await;
+    let upstream = Upstream::start().await;
+    upstream.once(When::credential("a"), Reply::rate_limited("120"));
+    let fixture = Fixture::pool(&upstream, ["a", "b"]);
+    let replicas = Replicas::start(2, &redis.arguments(), &fixture).await;
+    // The other one serves too, as gateways do that learn of rests, but does not meet this one.
+    for turn in [0, 0, 1, 1] {
+        replicas.client(turn).chat("m").await.expect(200);
+    }
+    assert_eq!(upstream.counts()["a"], 1, "it rests: {:?}", upstream.counts());
+    tokio::time::sleep(BEAT).await;
+    redis.kill();
+    replicas.until_store_is(false).await;
+    for _ in 0..6 {
+        replicas.client(1).chat("m").await.expect(200);
+    }
+    assert_eq!(
+        upstream.counts()["a"],
+        1,
+        "what the store told before it went away holds; found {:?}",
+        upstream.counts()
+    );
+}

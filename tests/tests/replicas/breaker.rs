@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Fixture, Gate, Redis, Replicas, Reply, Upstream, When, eventually};
+use harness::{ADMIN_KEY, Fixture, Gate, Redis, Replicas, Reply, Upstream, When, eventually};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -86,4 +86,46 @@ async fn failures_at_all_replicas_add_up_and_one_call_probes() {
         )
         .await;
     }
+}
+
+#[tokio::test]
+async fn refusals_that_replicas_meet_on_many_credentials_speak_of_their_provider() {
+    let redis = Redis::start().await;
+    let upstream = Upstream::start().await;
+    let refusal = Reply::error(
+        401,
+        "invalid_request_error",
+        "invalid_api_key",
+        "Incorrect API key provided.",
+    );
+    upstream.on(When::any(), refusal);
+    let fixture = Fixture::pool(&upstream, ["a", "b", "c", "d"])
+        .route(
+            "r",
+            &["r"],
+            json!([{ "providerRef": { "name": "p" }, "model": "m" }]),
+        )
+        .spec("retry", json!({ "attempts": 1 }))
+        .admin();
+    let replicas = Replicas::start_patient(3, &redis.arguments(), &fixture).await;
+    for turn in 0..3 {
+        let answer = replicas.client(turn).chat("r").await;
+        assert_ne!(answer.status, 200, "{}", answer.text());
+        replicas.until_settled("p").await;
+    }
+    assert_eq!(upstream.count(), 3, "each replica asked with another credential");
+    for turn in 0..3 {
+        let error = replicas.client(turn).chat("r").await.openai_error(503);
+        assert_eq!(error["code"], "upstream_unavailable", "replica {turn}: {error}");
+        let admin = replicas[turn].client_with(ADMIN_KEY);
+        let listing = admin.get("/p/v1/credentials").await.expect(200).json();
+        for credential in listing["credentials"].as_array().expect("a list") {
+            assert_eq!(
+                credential["rests"],
+                json!([]),
+                "replica {turn}: three of four keys at once are not wrong, their Provider is"
+            );
+        }
+    }
+    assert_eq!(upstream.count(), 3, "it is left alone");
 }
