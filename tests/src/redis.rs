@@ -4,7 +4,6 @@
 
 mod cluster;
 mod launch;
-mod port;
 mod sentinel;
 mod slow;
 
