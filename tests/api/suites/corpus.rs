@@ -66,8 +66,8 @@ async fn file_and_cluster_get_the_same_verdict() {
                 }
                 Expected::First => complaints.push(format!("{}: nothing is expected of it", case.place)),
             }
-            let served = by_server(&client, "corpus", case).await;
-            complaints.extend(complaint(case, "the API server", &served));
+            let answer = by_server(&client, "corpus", case).await;
+            complaints.extend(complaint(case, "the API server", &answer));
             complaints.extend(complaint(case, "validate", &validated.verdict));
         }
     }

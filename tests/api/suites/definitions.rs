@@ -1,7 +1,10 @@
 //! The definitions: accepted, described, and brief to list.
 
+use std::fs;
+
 use cluster::ApiServer;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 const KINDS: [&str; 4] = ["clientkey", "credential", "modelroute", "provider"];
 
@@ -45,6 +48,81 @@ fn every_field_is_explained() {
         }
     }
     assert!(fields > 150, "only {fields} fields were seen");
+}
+
+#[test]
+fn every_kind_is_brief_to_list_and_to_select() {
+    let server = ApiServer::shared();
+    server.namespace("listed");
+    let objects = r#"
+{apiVersion: roundhouse.dev/v1alpha1, kind: Provider, metadata: {name: p}, spec: {dialect: OpenAI, url: "https://api.example.com/v1"}}
+---
+{apiVersion: roundhouse.dev/v1alpha1, kind: Provider, metadata: {name: q}, spec: {dialect: Anthropic, url: "https://api.example.com"}}
+---
+{apiVersion: roundhouse.dev/v1alpha1, kind: Credential, metadata: {name: a}, spec: {providerRef: {name: p}, apiKey: {secretRef: {name: s}}}}
+---
+{apiVersion: roundhouse.dev/v1alpha1, kind: Credential, metadata: {name: b}, spec: {providerRef: {name: q}, apiKey: {secretRef: {name: s}}}}
+---
+{apiVersion: roundhouse.dev/v1alpha1, kind: ModelRoute, metadata: {name: r}, spec: {models: [m], targets: [{providerRef: {name: p}}]}}
+---
+{apiVersion: roundhouse.dev/v1alpha1, kind: ClientKey, metadata: {name: c}, spec: {secretRef: {name: s}}}
+---
+{apiVersion: roundhouse.dev/v1alpha1, kind: ClientKey, metadata: {name: d}, spec: {secretRef: {name: s}, admin: true}}
+"#;
+    let file = NamedTempFile::new().expect("a temporary file can be made");
+    fs::write(file.path(), objects).expect("the file is writable");
+    let file = file.path().to_str().expect("the path is text");
+    server.kubectl(&["apply", "--namespace=listed", "-f", file]);
+    let get = |arguments: &[&str]| server.kubectl(&[&["get", "--namespace=listed"], arguments].concat());
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let listed = get(&[arguments, &["--output=name"]].concat());
+        let name = |line: &str| line.rsplit('/').next().unwrap_or_default().to_owned();
+        listed.lines().map(name).collect()
+    };
+
+    assert_eq!(
+        names(&["roundhouse"]),
+        ["c", "d", "a", "b", "r", "p", "q"],
+        "the category has all kinds"
+    );
+    for (short, columns, row) in [
+        ("ck", "NAME ADMIN ACCEPTED REASON EXPIRES AGE", "c false"),
+        ("cred", "NAME PROVIDER ACCEPTED REASON AGE", "a p"),
+        ("mr", "NAME MODELS ACCEPTED REASON AGE", "r [\"m\"]"),
+        (
+            "prov",
+            "NAME DIALECT URL ACCEPTED REASON AGE",
+            "p OpenAI https://api.example.com/v1",
+        ),
+    ] {
+        let listed = get(&[short]);
+        let lines: Vec<String> = listed
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(lines[0], columns);
+        assert!(lines[1].starts_with(row), "{listed}");
+    }
+
+    let select = |kind: &str, field: &str| names(&[kind, &format!("--field-selector={field}")]);
+    assert_eq!(select("cred", "spec.providerRef.name=q"), ["b"]);
+    assert_eq!(select("prov", "spec.dialect=OpenAI"), ["p"]);
+    assert_eq!(select("ck", "spec.admin=true"), ["d"]);
+}
+
+#[test]
+fn the_server_is_of_the_version_that_is_asked_for() {
+    let version = ApiServer::shared().kubectl(&["get", "--raw", "/version"]);
+    let version: Value = serde_json::from_str(&version).expect("the server answers with JSON");
+    let minor = version["minor"].as_str().unwrap_or_default();
+    // A chart's `kubeVersion` looks at it; 1.33 is the oldest that is supported.
+    assert!(
+        minor
+            .trim_end_matches('+')
+            .parse::<u32>()
+            .is_ok_and(|minor| minor >= 33),
+        "{version}"
+    );
 }
 
 /// The paths of a kind and of every object in it, from what `kubectl explain --recursive` prints: fields with two more
