@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make test` needs: Debian's packages where they are missing, and the vendors' SDKs outside the clone.
+# Installs what `make test` needs: Debian's packages where they are missing, and outside the clone the vendors' SDKs and
+# Kubernetes' programs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,10 +11,14 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v redis-cli >/dev/null || missing+=(redis-tools)
-redis=
+servers=()
 if ! command -v redis-server >/dev/null; then
     missing+=(redis-server)
-    redis=new
+    servers+=(redis-server)
+fi
+if ! command -v etcd >/dev/null && [ ! -x "${KUBEBUILDER_ASSETS:-}/etcd" ]; then
+    missing+=(etcd-server)
+    servers+=(etcd)
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -23,12 +28,15 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "installing ${missing[*]}" >&2
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    # The tests start servers of their own; the package's service is nobody's.
-    if [ -n "$redis" ] && [ -d /run/systemd/system ]; then
-        systemctl disable --now --quiet redis-server || true
-    elif [ -n "$redis" ] && [ -x /etc/init.d/redis-server ]; then
-        /etc/init.d/redis-server stop >/dev/null || true
-    fi
+    # The tests start servers of their own; a package's service is nobody's.
+    for server in "${servers[@]}"; do
+        if [ -d /run/systemd/system ]; then
+            systemctl disable --now --quiet "$server" || true
+        elif [ -x "/etc/init.d/$server" ]; then
+            "/etc/init.d/$server" stop >/dev/null || true
+        fi
+    done
 fi
 
 tests/clients/setup.sh
+hack/kube-tools.sh >/dev/null

@@ -6,7 +6,6 @@ mod cluster;
 mod contents;
 mod launch;
 mod monitor;
-mod port;
 mod sentinel;
 mod slow;
 

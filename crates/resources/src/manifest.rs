@@ -2,6 +2,7 @@
 
 mod document;
 mod expand;
+mod names;
 pub(crate) mod yaml;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};

@@ -69,6 +69,11 @@ fn tidy(definition: &mut Value) {
     tidy_schema(schema);
     if is_provider {
         schema["x-kubernetes-validations"] = reserved_names();
+        // A rule can only point to a field that the schema has, and no more may be said of this one.
+        schema["properties"]["metadata"] = json!({
+            "type": "object",
+            "properties": {"name": {"type": "string", "maxLength": 253}},
+        });
     }
 }
 
@@ -78,6 +83,7 @@ fn reserved_names() -> Value {
         "rule": format!("!(self.metadata.name in [{}])", names.join(", ")),
         "message": "the name is reserved: it would shadow a route of the gateway",
         "reason": "FieldValueForbidden",
+        "fieldPath": ".metadata.name",
     }])
 }
 

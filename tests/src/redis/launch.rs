@@ -11,8 +11,8 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{OPERATOR, Redis, USER, port};
-use crate::{Certificates, tools::panic_with};
+use super::{OPERATOR, Redis, USER};
+use crate::{Certificates, free_port, tools::panic_with};
 
 /// What gateways find in their password file at first.
 const PASSWORD: &str = "redis-password-0123456789";
@@ -80,7 +80,7 @@ impl RedisLaunch {
     /// Starts it and waits until it answers.
     pub async fn start(self) -> Redis {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let port = port::free();
+        let port = free_port();
         self.write_files(folder.path(), port);
         let process = self.spawn(folder.path());
         let mut redis = Redis {

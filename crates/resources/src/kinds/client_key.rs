@@ -17,6 +17,7 @@ use super::{SecretKeyReference, Status, Window};
     category = "roundhouse",
     namespaced,
     status = "Status",
+    selectable = ".spec.admin",
     derive = "PartialEq",
     doc = "One caller: a key that clients of the gateway present, and what it may do.",
     crates(kube_core = "::kube_core"),

@@ -17,6 +17,7 @@ use super::{Limits, LocalReference, SecretKeyReference, Status, Window};
     category = "roundhouse",
     namespaced,
     status = "Status",
+    selectable = ".spec.providerRef.name",
     derive = "PartialEq",
     doc = "One account or key of a Provider. Calls to the Provider rotate over its Credentials.",
     crates(kube_core = "::kube_core"),

@@ -23,6 +23,7 @@ pub use selection::{Affinity, AffinityKey, Selection, Strategy};
     category = "roundhouse",
     namespaced,
     status = "Status",
+    selectable = ".spec.dialect",
     derive = "PartialEq",
     doc = "One upstream endpoint: where it is, how it speaks, and how its Credentials are chosen.",
     crates(kube_core = "::kube_core"),

@@ -11,6 +11,7 @@ use snapshot::{ObjectName, Secret};
 use super::{
     Manifest, Origin, Problem, Surroundings,
     expand::{Missing, expand},
+    names,
     yaml::{Content, Entry, Node},
 };
 use crate::{
@@ -167,7 +168,7 @@ fn metadata(
         match entry.key.as_str() {
             "name" => metadata.name = text(&entry.value, &path, problems),
             "namespace" => metadata.namespace = text(&entry.value, &path, problems),
-            "labels" => metadata.labels = Some(texts(&entry.value, &path, problems)),
+            "labels" => metadata.labels = Some(labels(&entry.value, &path, problems)),
             "creationTimestamp" => {
                 let time = entry.value.text().and_then(|text| text.parse().ok());
                 metadata.creation_timestamp = time.map(Time);
@@ -187,7 +188,7 @@ fn metadata(
         ("metadata.name", name, true, 253),
         ("metadata.namespace", namespace, false, 63),
     ] {
-        if !is_dns_name(value, dots, max) {
+        if !names::is_dns_name(value, dots, max) {
             let line = node.nearest(path.trim_start_matches("metadata.")).line;
             let message =
                 "expected lower-case letters, digits and `-`, beginning and ending with a letter or digit";
@@ -197,23 +198,6 @@ fn metadata(
     let name = ObjectName::new(namespace, name).ok()?;
     metadata.namespace = Some(namespace.to_owned());
     Some((name, metadata))
-}
-
-fn is_dns_name(text: &str, dots: bool, max: usize) -> bool {
-    let is_label = |label: &str| {
-        label
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    text.len() <= max
-        && if dots {
-            text.split('.').all(is_label)
-        } else {
-            is_label(text)
-        }
 }
 
 fn text(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Option<String> {
@@ -232,6 +216,21 @@ fn texts(node: &Node, path: &str, problems: &mut Vec<Problem>) -> BTreeMap<Strin
         Some((entry.key.clone(), text(&entry.value, &path, problems)?))
     });
     texts.collect()
+}
+
+fn labels(node: &Node, path: &str, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+    let labels = texts(node, path, problems);
+    for (key, value) in &labels {
+        let what = match (names::is_label_key(key), names::is_label_value(value)) {
+            (true, true) => continue,
+            (false, _) => format!("`{key}` cannot be the key of a label"),
+            (_, false) => format!("`{key}` has a value that a label cannot have"),
+        };
+        let rule =
+            "expected at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends";
+        problems.push(invalid(node.line, path, format!("{what}; {rule}")));
+    }
+    labels
 }
 
 /// The entries of a map; nothing counts as an empty one.

@@ -356,14 +356,14 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Content, 
     }
 }
 
-/// Gives a plain scalar its type by YAML 1.1, as `kubectl` does: `yes` and `on` are booleans there.
+/// Gives a plain scalar its type by YAML 1.1, as `kubectl` does: `yes`, `on` and `n` are booleans there.
 fn plain(text: &str) -> Content {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Content::Null,
-        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "y" | "Y" | "on" | "On" | "ON" => {
             return Content::Boolean(true);
         }
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "n" | "N" | "off" | "Off" | "OFF" => {
             return Content::Boolean(false);
         }
         _ => {}

@@ -1,9 +1,10 @@
 //! Checks an object of a file as an API server would: structure, then CEL rules on the object with its
 //! defaults. The defaults themselves come from the types, which the schema has them from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use kube_cel::{CompiledSchema, Validator, compile_schema};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -48,11 +49,10 @@ impl Checker {
             return Ok(Value::Null);
         };
         let mut problems = Problems::default();
-        let empty = Node {
-            line: document.line,
-            content: Content::Map(Vec::new()),
+        let Some(spec) = document.get("spec") else {
+            problems.add(document.line, "spec", "is required".to_owned());
+            return Err(problems.0);
         };
-        let spec = document.get("spec").unwrap_or(&empty);
         let value = problems.value(shape, spec, "spec");
         if problems.0.is_empty() {
             let object = json!({
@@ -276,7 +276,7 @@ impl Problems {
         {
             self.add(line, path, in_words(pattern.as_str()));
         }
-        if *is_time && text.parse::<jiff::Timestamp>().is_err() {
+        if *is_time && !self::is_time(text) {
             self.add(
                 line,
                 path,
@@ -313,6 +313,19 @@ impl Problems {
             }
         }
     }
+}
+
+/// How RFC 3339 writes a time. Others read as a time too (one without seconds, or with a zone's name), but not to an API
+/// server.
+static RFC_3339: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$",
+    )
+    .expect("the pattern is constant and tested")
+});
+
+fn is_time(text: &str) -> bool {
+    RFC_3339.is_match(text) && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 /// What a pattern asks for, in words where it is a common one.

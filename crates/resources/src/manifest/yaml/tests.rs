@@ -80,6 +80,8 @@ fn scalars_have_the_types_that_kubectl_gives_them() {
         ("true", "true"),
         ("yes", "true"),
         ("Off", "false"),
+        ("y", "true"),
+        ("N", "false"),
         ("\"yes\"", r#""yes""#),
         ("2027-01-31T00:00:00Z", r#""2027-01-31T00:00:00Z""#),
         ("2024-10-21", r#""2024-10-21""#),

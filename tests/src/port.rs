@@ -17,7 +17,7 @@ const COUNT: u16 = 10_000;
 const BUS: u16 = 10_000;
 
 /// A port on which nobody listens, and nobody in this process was told of before.
-pub(super) fn free() -> u16 {
+pub fn free_port() -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     // Processes that run at the same time begin in different places.
     let start = process::id() % 97 * 103;

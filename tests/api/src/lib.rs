@@ -1,0 +1,14 @@
+//! A real API server with an etcd of its own, for suites that ask what a cluster would say.
+//!
+//! Start reading at [`ApiServer`]. The programs come from `hack/kube-tools.sh`.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a harness reports by panicking; every function here may"
+)]
+
+mod identities;
+mod process;
+mod programs;
+mod server;
+
+pub use server::{ApiServer, Output};

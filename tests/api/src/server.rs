@@ -1,0 +1,214 @@
+//! etcd and kube-apiserver.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use harness::free_port;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tempfile::TempDir;
+
+use crate::{
+    identities,
+    process::{Process, stop},
+    programs,
+};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The address range of Services. Nothing routes it.
+const SERVICES: &str = "10.96.0.0/16";
+
+/// A running API server on a port of 127.0.0.1, with TLS, RBAC and an etcd and a folder of its own. It has no
+/// controllers: nothing makes the objects that they make, and nothing schedules pods.
+#[derive(Debug)]
+pub struct ApiServer {
+    apiserver: Process,
+    etcd: Process,
+    kubeconfig: String,
+    folder: TempDir,
+}
+
+/// What a program said.
+#[derive(Debug)]
+pub struct Output {
+    /// Whether it exited with 0.
+    pub success: bool,
+    /// Standard output.
+    pub output: String,
+    /// Standard error.
+    pub error: String,
+}
+
+impl ApiServer {
+    /// The one that all tests of a program share, with the definitions of this repository.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<ApiServer> = LazyLock::new(|| {
+            let server = ApiServer::start();
+            server.define();
+            server
+        });
+        &SHARED
+    }
+
+    /// Starts one and waits until it is ready.
+    pub fn start() -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let etcd_url = format!("http://127.0.0.1:{}", free_port());
+        let etcd = start_etcd(&folder, &etcd_url);
+        let port = free_port();
+        let kubeconfig = identities::write(folder.path(), port);
+        fs::write(folder.path().join("kubeconfig"), &kubeconfig).expect("the folder is writable");
+        let mut server = Self {
+            apiserver: start_apiserver(&folder, &etcd_url, port),
+            etcd,
+            kubeconfig,
+            folder,
+        };
+        server.until_ready();
+        server
+    }
+
+    /// The administrator's kubeconfig, as a file.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// A client with all rights, for the runtime that it is made on.
+    pub async fn client(&self) -> Client {
+        let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig).expect("the file is a kubeconfig");
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("the kubeconfig is complete");
+        Client::try_from(config).expect("a client can be made")
+    }
+
+    /// Makes a namespace for one test.
+    pub fn namespace(&self, name: &str) {
+        self.kubectl(&["create", "namespace", name]);
+    }
+
+    /// Runs kubectl and returns what it prints. Fails when kubectl does.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        let done = self.try_kubectl(arguments);
+        let what = arguments.join(" ");
+        assert!(done.success, "kubectl {what}: {}{}", done.error, done.output);
+        done.output
+    }
+
+    /// Runs kubectl; that it fails is something to look at.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Output {
+        let done = Command::new(programs::built("kubectl"))
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .arg("--cache-dir")
+            .arg(self.folder.path().join("kubectl"))
+            .args(arguments)
+            // Plug-ins and settings of whoever runs the tests are not the test's.
+            .env("HOME", self.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("kubectl starts");
+        Output {
+            success: done.status.success(),
+            output: String::from_utf8_lossy(&done.stdout).into_owned(),
+            error: String::from_utf8_lossy(&done.stderr).into_owned(),
+        }
+    }
+
+    /// Asks kubectl again and again until it succeeds with an output that is `good`, and returns that.
+    pub fn until(&self, arguments: &[&str], good: impl Fn(&str) -> bool) -> String {
+        let started = Instant::now();
+        loop {
+            let done = self.try_kubectl(arguments);
+            if done.success && good(&done.output) {
+                return done.output;
+            }
+            let what = arguments.join(" ");
+            assert!(
+                started.elapsed() < PATIENCE,
+                "kubectl {what}: not within {PATIENCE:?}: {done:?}"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Applies the definitions of this repository and waits until they are served and described.
+    fn define(&self) {
+        let crds = harness::repository().join("deploy/crds");
+        let crds = crds.to_str().expect("the path is text");
+        self.kubectl(&["apply", "--server-side", "--validate=strict", "-f", crds]);
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds]);
+        // What explains a kind and validates fields by name follows a moment later.
+        for kind in ["provider", "credential", "modelroute", "clientkey"] {
+            self.until(&["explain", kind], |output| output.contains("roundhouse.dev"));
+        }
+    }
+
+    fn until_ready(&mut self) {
+        let started = Instant::now();
+        while !self.try_kubectl(&["get", "--raw", "/readyz"]).success {
+            self.etcd.must_run();
+            self.apiserver.must_run();
+            if started.elapsed() > PATIENCE {
+                let log = self.apiserver.log_end();
+                stop(&format!(
+                    "kube-apiserver is not ready within {PATIENCE:?}:\n{log}"
+                ));
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn start_etcd(folder: &TempDir, url: &str) -> Process {
+    let peers = format!("http://127.0.0.1:{}", free_port());
+    let data = folder.path().join("etcd");
+    let arguments = [
+        "--name=tests".to_owned(),
+        format!("--data-dir={}", data.display()),
+        // Nothing here outlives the machine.
+        "--unsafe-no-fsync".to_owned(),
+        format!("--listen-client-urls={url}"),
+        format!("--advertise-client-urls={url}"),
+        format!("--listen-peer-urls={peers}"),
+        format!("--initial-advertise-peer-urls={peers}"),
+        format!("--initial-cluster=tests={peers}"),
+    ];
+    Process::start("etcd", &programs::etcd(), arguments, folder.path())
+}
+
+fn start_apiserver(folder: &TempDir, etcd: &str, port: u16) -> Process {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", folder.path().join(name).display());
+    let arguments = [
+        format!("--etcd-servers={etcd}"),
+        format!("--secure-port={port}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--endpoint-reconciler-type=none".to_owned(),
+        file("client-ca-file", "ca.crt"),
+        file("tls-cert-file", "apiserver.crt"),
+        file("tls-private-key-file", "apiserver.key"),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        file("service-account-key-file", "tokens.pub"),
+        file("service-account-signing-key-file", "tokens.key"),
+        format!("--service-cluster-ip-range={SERVICES}"),
+        "--profiling=false".to_owned(),
+    ];
+    Process::start(
+        "kube-apiserver",
+        &programs::built("kube-apiserver"),
+        arguments,
+        folder.path(),
+    )
+}
