@@ -111,8 +111,13 @@ impl Announcer {
 
     /// Takes a `Nack`, and tells whether it answers the last update. The gateway still has what it had. A delta
     /// that is refused is followed by all objects, once: the gateway may have had something else than it said.
+    /// A `Nack` of no version is of whatever was told last.
     pub fn nack(&mut self, version: &str) -> bool {
-        let Some(told) = self.answered(version) else {
+        let told = match version {
+            "" => self.told.take(),
+            version => self.answered(version),
+        };
+        let Some(told) = told else {
             return false;
         };
         if told.is_whole {
