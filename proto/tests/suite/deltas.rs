@@ -96,6 +96,10 @@ proptest! {
         }
         prop_assert_eq!(apply(&old, delta), Err(Refused::Digest));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn a_digest_is_of_all_names_and_versions(one in versions(), other in versions()) {
@@ -106,8 +110,8 @@ proptest! {
 /// Few enough that two are sometimes equal, with names that run into versions.
 fn versions() -> impl Strategy<Value = Versions> {
     let kind = prop_oneof![Just(Kind::Provider), Just(Kind::Credential)];
-    let object = ((kind, "[ab]{1,2}"), "[ab]{0,2}");
-    ("[v]{0,1}", vec(object, 0..3)).prop_map(|(snapshot, objects)| Versions {
+    let object = ((kind, "a{1,2}"), "a{0,2}");
+    ("a{0,1}", vec(object, 0..3)).prop_map(|(snapshot, objects)| Versions {
         snapshot: snapshot.into(),
         objects: objects
             .into_iter()

@@ -157,6 +157,19 @@ proptest! {
             prop_assert_eq!(followed(messages).0, None);
         }
     }
+
+    #[test]
+    fn other_bytes_do_no_harm(contents in any::contents(), at in any::<Index>(), byte in any::<u8>(), which in any::<Index>()) {
+        let mut messages: Vec<_> = chunks(&contents, 1000).map(|message| message.encode_to_vec()).collect();
+        let message = which.index(messages.len());
+        let at = at.index(messages[message].len());
+        messages[message][at] = byte;
+        let messages = messages.iter().filter_map(|bytes| StreamResponse::decode(&**bytes).ok());
+        // Values may have changed, and what is there has not.
+        if let Some(served) = followed(messages).0 {
+            prop_assert_eq!(served.versions(), contents.versions());
+        }
+    }
 }
 
 fn contents_of(bytes: usize) -> Contents {
