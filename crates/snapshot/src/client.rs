@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use crate::{CallLimits, ClientName, ModelPattern, QuotaWindow, Timestamp};
 
 /// One caller: a client key without the key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Which `ClientKey` this is.
     pub name: ClientName,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{CredentialName, ModelPattern, ProviderName, QuotaWindow, SecretVersion};
 
 /// One account or key of a Provider, without its secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// Which Credential this is.
     pub name: CredentialName,
@@ -30,7 +30,7 @@ pub struct Credential {
 }
 
 /// Which upstream models a credential may serve.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelFilter {
     /// Only these; empty allows all.
     pub allow: Vec<ModelPattern>,

@@ -12,7 +12,7 @@ use crate::{CredentialName, KeyDigest, ProviderName, Secret};
 pub struct SecretVersion(pub Arc<str>);
 
 /// The secret of one credential at one version.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CredentialSecret {
     /// Which value this is.
     pub version: SecretVersion,
@@ -57,7 +57,7 @@ impl DigestKey {
 }
 
 /// All secrets of one moment. Not printable and not serialisable.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keyring {
     /// What each credential presents upstream. A credential of a Provider without authentication is absent.
     pub credentials: HashMap<CredentialName, CredentialSecret>,

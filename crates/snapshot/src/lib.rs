@@ -35,7 +35,7 @@ pub use secret::Secret;
 pub use time::Timestamp;
 
 /// Everything that a gateway may serve, at one moment. Immutable; a change is another snapshot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Content hash of all objects below; equal on every process that compiled the same objects.
     pub version: String,

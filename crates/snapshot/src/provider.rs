@@ -7,7 +7,7 @@ use dialect::{Api, Dialect};
 use crate::ProviderName;
 
 /// One upstream endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     /// Which Provider this is.
     pub name: ProviderName,
@@ -102,7 +102,7 @@ pub enum Auth {
 }
 
 /// A header added to every upstream request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Its name.
     pub name: http::HeaderName,
@@ -111,7 +111,7 @@ pub struct Header {
 }
 
 /// Where a header's value comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderSource {
     /// Written in the resource.
     Literal(http::HeaderValue),
@@ -260,7 +260,7 @@ pub enum RestScope {
 }
 
 /// What an upstream's error means where the general table is wrong.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorRule {
     /// When the rule applies.
     pub matches: ErrorMatch,
@@ -273,7 +273,7 @@ pub struct ErrorRule {
 }
 
 /// When an error rule applies: all that is given must fit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorMatch {
     /// The HTTP status.
     pub status: Option<u16>,
@@ -284,7 +284,7 @@ pub struct ErrorMatch {
 }
 
 /// How something rests after an error rule applied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestRule {
     /// Why.
     pub reason: RestReason,
@@ -293,7 +293,7 @@ pub struct RestRule {
 }
 
 /// How a credential is chosen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     /// In what order credentials are used.
     pub strategy: Strategy,
@@ -329,7 +329,7 @@ pub enum Strategy {
 }
 
 /// What keeps a conversation on one credential.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affinity {
     /// What identifies a conversation.
     pub by: AffinityBy,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use crate::{Consumers, ProviderName, RouteName};
 
 /// Which upstreams serve a model name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Which `ModelRoute` this is.
     pub name: RouteName,
@@ -24,7 +24,7 @@ pub struct Route {
 }
 
 /// One upstream of a route.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The Provider that serves it.
     pub provider: ProviderName,
