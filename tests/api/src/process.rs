@@ -4,13 +4,13 @@ use std::{
     ffi::OsStr,
     fmt::Debug,
     fs,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 /// Waits until whoever holds its standard input is gone, then ends the process and removes the folder.
 const GUARD: &str = r#"
-trap "" INT TERM
 cat >/dev/null
 kill -KILL "$1"
 sleep 0.2
@@ -55,6 +55,8 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // What interrupts the tests does not interrupt the guard.
+            .process_group(0)
             .spawn()
             .expect("sh starts");
         Self {

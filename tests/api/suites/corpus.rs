@@ -66,6 +66,13 @@ async fn file_and_cluster_get_the_same_verdict() {
                 }
                 Expected::First => complaints.push(format!("{}: nothing is expected of it", case.place)),
             }
+            // A second mistake could hide that the first is not seen.
+            if let (Expected::Refused { .. }, Verdict::Refused { fields, .. }) =
+                (&case.expected, &validated.verdict)
+                && fields.len() > 1
+            {
+                complaints.push(format!("{}: more than one mistake: {fields:?}", case.place));
+            }
             let answer = by_server(&client, "corpus", case).await;
             complaints.extend(complaint(case, "the API server", &answer));
             complaints.extend(complaint(case, "validate", &validated.verdict));
