@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod any;
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 mod deltas;
 #[cfg(test)]
 mod refusals;
