@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use redis::Value;
 use snapshot::{CallLimits, Strategy};
 use tokio::time::{Instant, sleep, timeout};
@@ -173,6 +174,19 @@ impl Fleet {
     /// The last process.
     pub(super) fn b(&self) -> &Replica {
         self.replicas.last().expect("there is one")
+    }
+
+    /// Lets time pass where it is the world's. By the clock of callers a process learns the time when it is asked
+    /// for something; all do at once, or one would seem to lag behind.
+    pub(super) async fn step(&self, length: Duration) {
+        self.world.clock.step(length);
+        join_all(self.replicas.iter().map(|replica| replica.in_flight(&self.world))).await;
+    }
+
+    /// When the Provider last heard that a process lives, in microseconds.
+    pub(super) fn signed(&self, owner: &str) -> Option<u64> {
+        let owners = format!("{PREFIX}:{{p:ns/p}}:w");
+        self.server.cli(&["HGET", &owners, owner]).parse().ok()
     }
 
     /// Waits until every process finds so many calls under way.

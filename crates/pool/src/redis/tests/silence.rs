@@ -5,7 +5,7 @@ use std::time::Duration;
 use snapshot::{CallLimits, Strategy};
 use tokio::time::sleep;
 
-use super::fleet::{Fleet, GENEROUS, PACE, PREFIX, Replica, eventually, heard, used};
+use super::fleet::{Fleet, GENEROUS, PACE, Replica, eventually, heard, used};
 use crate::{
     Clock, NoneUsable,
     redis::tag::Pace,
@@ -39,12 +39,6 @@ async fn a_tag_that_was_let_go_and_comes_back_is_heard() {
     fleet.is_quiet().await;
 }
 
-/// When the store last heard that a process lives, in microseconds.
-fn signed(fleet: &Fleet, owner: &str) -> Option<u64> {
-    let owners = format!("{PREFIX}:{{p:ns/p}}:w");
-    fleet.server.cli(&["HGET", &owners, owner]).parse().ok()
-}
-
 #[tokio::test]
 async fn a_call_that_begins_after_a_silence_is_not_taken_for_dead() {
     let pace = Pace {
@@ -59,8 +53,8 @@ async fn a_call_that_begins_after_a_silence_is_not_taken_for_dead() {
     fleet.a().lease(&fleet.world).await.settle(used(1));
     heard(fleet.a()).await;
     sleep(Duration::from_millis(400)).await;
-    clock.step(Duration::from_secs(11));
-    let silent = signed(&fleet, "a").expect("it is known");
+    fleet.step(Duration::from_secs(11)).await;
+    let silent = fleet.signed("a").expect("it is known");
     assert!(
         silent + 10_000_000 < clock.now().as_micros(),
         "it passes for dead"
@@ -72,11 +66,9 @@ async fn a_call_that_begins_after_a_silence_is_not_taken_for_dead() {
     };
     refused().await;
     for _ in 0..3 {
-        clock.step(Duration::from_secs(6));
+        fleet.step(Duration::from_secs(6)).await;
         eventually("it lives as long as its call", async || {
-            // By the clock of callers a process learns the time when it is asked for something.
-            fleet.a().in_flight(&fleet.world).await;
-            signed(&fleet, "a") == Some(clock.now().as_micros())
+            fleet.signed("a") == Some(clock.now().as_micros())
         })
         .await;
         refused().await;
@@ -103,11 +95,11 @@ async fn what_is_used_away_while_taken_for_dead_is_charged_once() {
     }
     let before = b.windows(world).await;
     sleep(Duration::from_millis(400)).await;
-    world.clock.step(Duration::from_secs(11));
+    fleet.step(Duration::from_secs(11)).await;
     eventually("the one is dead to the other", async || {
         b.lease(world).await.settle(used(0));
         heard(b).await;
-        signed(&fleet, "a").is_none()
+        fleet.signed("a").is_none()
     })
     .await;
     let charged = b.windows(world).await[0];
