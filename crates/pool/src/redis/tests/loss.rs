@@ -12,7 +12,7 @@ use crate::{
         link::{LinkState, Urgency},
         testing::Server,
     },
-    testing::{World, credential, member, provider_name, requests, tokens, with_quota},
+    testing::{World, credential, lane, member, provider_name, requests, tokens, with_quota},
 };
 
 #[tokio::test]
@@ -224,7 +224,9 @@ async fn rests_outlive_what_the_server_knew() {
 #[tokio::test]
 async fn a_credential_that_was_first_used_away_is_restored_too() {
     let members = ["a", "b"].map(|name| with_quota(name, &[requests("day", 86_400, 5)]));
-    let world = World::new(Strategy::FillFirst, &members);
+    let world = World::new(Strategy::FillFirst, &members[..1]);
+    // The process asks for this lane only while the server is away.
+    let both = [lane("both", Strategy::FillFirst, &members)];
     let mut fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
     fleet.a().lease(&fleet.world).await.settle(used(1));
     heard(fleet.a()).await;
@@ -234,6 +236,7 @@ async fn a_credential_that_was_first_used_away_is_restored_too() {
     let of_b = async |fleet: &Fleet| {
         let pick = Pick {
             tried: &tried,
+            lanes: &both,
             ..fleet.world.pick()
         };
         fleet.a().pool.pick(pick).await
@@ -244,6 +247,7 @@ async fn a_credential_that_was_first_used_away_is_restored_too() {
     fleet.server.restart().await;
     fleet.a().reaches(true).await;
     heard(fleet.a()).await;
+    fleet.world.lanes = both.to_vec();
     assert_eq!(fleet.a().windows(&fleet.world).await, [(1, 1), (5, 5)], "of both");
     assert!(of_b(&fleet).await.is_err(), "it is spent");
     fleet.is_quiet().await;
