@@ -20,7 +20,7 @@ use super::{
     hold::{Hold, Mark, Seat},
     link::Link,
     record::{Attempt, Record},
-    tag::{Context, Subject},
+    tag::{Context, Pace, Subject},
 };
 use crate::{
     Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Holder, Member, Memory, ObjectId, Pick,
@@ -50,19 +50,16 @@ pub struct RedisSettings {
     pub callers_clock: bool,
 }
 
-/// How often what the store believes is compared with what is.
-const RECONCILING: Duration = Duration::from_secs(30);
-
 impl Redis {
     /// A store behind `link`. Called inside a runtime.
     pub fn new(link: Link, settings: RedisSettings) -> Self {
-        Self::reconciling(link, settings, RECONCILING)
+        Self::paced(link, settings, Pace::default())
     }
 
-    /// The same, comparing so often what the store believes with what is.
-    pub(super) fn reconciling(link: Link, settings: RedisSettings, every: Duration) -> Self {
+    /// The same, at a pace of its own.
+    pub(super) fn paced(link: Link, settings: RedisSettings, pace: Pace) -> Self {
         let local = Arc::new(Memory::default());
-        let context = Arc::new(Context::new(link, settings, every, local));
+        let context = Arc::new(Context::new(link, settings, pace, local));
         Self {
             tags: Arc::new(Tags::new(Arc::clone(&context))),
             objects: Objects::new(&context),
@@ -76,6 +73,12 @@ impl Redis {
         let mut all = super::scripts::all();
         all.extend(super::ledger::scripts());
         all
+    }
+
+    /// The tags in use.
+    #[cfg(test)]
+    pub(super) fn tags(&self) -> Vec<Arc<super::tag::Tag>> {
+        self.tags.all()
     }
 
     fn local(&self) -> &Memory {

@@ -6,6 +6,7 @@
 
 mod batch;
 mod beat;
+mod pace;
 mod reconcile;
 
 use std::{
@@ -33,7 +34,7 @@ use super::{
 };
 use crate::{Lane, Memory};
 
-pub(super) use self::batch::Sending;
+pub(super) use self::{batch::Sending, pace::Pace};
 
 /// What all tags of a process share.
 #[derive(Debug)]
@@ -48,8 +49,8 @@ pub(super) struct Context {
     callers_clock: bool,
     /// What this process knows by itself.
     pub(super) local: Arc<Memory>,
-    /// How often what the store believes is compared with what is.
-    reconciling: Duration,
+    /// How often it does what time demands.
+    pub(super) pace: Pace,
     /// The last lease's number.
     leases: AtomicU64,
     /// What the process's clock shows beyond `started`, in microseconds.
@@ -117,21 +118,12 @@ struct Open {
     hold: u64,
 }
 
-/// How often a process says that it lives.
-pub(super) const BEAT: Duration = Duration::from_secs(2);
 /// How long what there is to say waits for company.
 const LINGER: Duration = Duration::from_millis(1);
-/// When a process that was silent for so long says that it lives before it takes anything: after ten seconds it is
-/// dead to the others.
-const STALE: Duration = Duration::from_secs(6);
 /// How soon a failed step is tried again while the store seems to be in reach.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether all was heard.
 const HEARD: Duration = Duration::from_millis(5);
-/// A tag that nobody uses for so long goes.
-const IDLE: Duration = Duration::from_secs(900);
-/// For how long after its last use a tag says that its process lives.
-const ACTIVE: Duration = Duration::from_secs(60);
 /// What is to be said at most; beyond it the oldest is lost.
 const QUEUE: usize = 100_000;
 /// Lanes that are remembered at most.
@@ -140,19 +132,14 @@ const LANES: usize = 64;
 const STRAYS: Duration = Duration::from_secs(60);
 
 impl Context {
-    pub(super) fn new(
-        link: Link,
-        settings: RedisSettings,
-        reconciling: Duration,
-        local: Arc<Memory>,
-    ) -> Self {
+    pub(super) fn new(link: Link, settings: RedisSettings, pace: Pace, local: Arc<Memory>) -> Self {
         Self {
             link,
             prefix: settings.prefix,
             owner: settings.owner,
             callers_clock: settings.callers_clock,
             local,
-            reconciling,
+            pace,
             leases: AtomicU64::new(0),
             offset: AtomicU64::new(0),
             started: Instant::now(),
@@ -287,7 +274,7 @@ impl Tag {
     /// Notes that somebody uses it.
     pub(super) fn touch(&self) {
         let before = std::mem::replace(&mut self.state().used, Instant::now());
-        if before.elapsed() > ACTIVE {
+        if before.elapsed() > self.context.pace.active {
             self.wake.notify_one();
         }
     }
@@ -295,7 +282,7 @@ impl Tag {
     /// Whether nothing is lost when it goes.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
-        state.used.elapsed() > IDLE
+        state.used.elapsed() > self.context.pace.idle
             && state.open.is_empty()
             && state.queue.is_empty()
             && state.batch.is_none()
@@ -321,6 +308,12 @@ impl Tag {
         }
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Whether the store ever seemed to have lost its state.
+    #[cfg(test)]
+    pub(super) fn has_lost(&self) -> bool {
+        self.state().former.is_some()
     }
 
     /// Waits until the store has heard all that there is to say.
@@ -381,7 +374,9 @@ impl Tag {
     /// The epoch, while the others do not take this process for dead.
     fn known_epoch(&self) -> Option<String> {
         let state = self.state();
-        let fresh = state.signed.is_some_and(|signed| signed.elapsed() < STALE);
+        let fresh = state
+            .signed
+            .is_some_and(|signed| signed.elapsed() < self.context.pace.stale);
         state.epoch.clone().filter(|_| fresh)
     }
 
@@ -392,12 +387,15 @@ impl Tag {
     /// When the process has to say that it lives.
     fn next_beat(&self) -> Instant {
         let state = self.state();
-        let active = state.used.elapsed() < ACTIVE || !state.open.is_empty() || !state.queue.is_empty();
+        let Pace {
+            beat, active, idle, ..
+        } = self.context.pace;
+        let active = state.used.elapsed() < active || !state.open.is_empty() || !state.queue.is_empty();
         match state.beaten {
-            Some(beaten) if state.epoch.is_some() && active => beaten + BEAT,
-            Some(beaten) if state.epoch.is_some() => beaten + IDLE,
+            Some(beaten) if state.epoch.is_some() && active => beaten + beat,
+            Some(beaten) if state.epoch.is_some() => beaten + idle,
             _ if active => Instant::now(),
-            _ => state.used + IDLE,
+            _ => state.used + idle,
         }
     }
 

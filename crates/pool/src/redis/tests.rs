@@ -1,12 +1,18 @@
 //! The store against a real server.
 
+mod bounds;
+mod cluster;
+mod crowd;
 mod death;
 mod differential;
 mod failover;
 mod fleet;
 mod keys;
+mod lanes;
+mod late;
 mod loss;
 mod sharing;
+mod silence;
 mod slow;
 
 use std::{

@@ -222,6 +222,7 @@ impl Redis {
                         Ok(known) => epoch = known,
                         Err(_) => break,
                     }
+                    self.tell_first(tag).await;
                 }
             }
             filling.push(self.pick_call(now, pick, tag, &epoch, asked.lease, reserves, patience, None));
@@ -278,6 +279,14 @@ impl Redis {
         timeout(deadline, tag.epoch())
             .await
             .unwrap_or(Err(Away::NotRun(Why::Slow)))
+    }
+
+    /// Tells a store that has lost its state what it must know before it is asked: what rests is not to be picked.
+    async fn tell_first(&self, tag: &Tag) {
+        if let Some(sending) = tag.send() {
+            // An error, or an answer that is late, leaves it to be said again.
+            let _ = timeout(self.context.link.deadline(), sending.alone()).await;
+        }
     }
 
     fn take(

@@ -6,12 +6,7 @@ use std::sync::Arc;
 
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 
-use crate::redis::{
-    link::Urgency,
-    reply::Reply,
-    scripts::ROLL,
-    tag::{BEAT, Context},
-};
+use crate::redis::{link::Urgency, reply::Reply, scripts::ROLL, tag::Context};
 
 /// Says again and again that this process lives, until it is dropped.
 #[derive(Debug)]
@@ -38,7 +33,7 @@ impl Roll {
                     let sharers = u32::try_from(reply.number(0)).unwrap_or(1).max(1);
                     context.local.set_sharers(context.now(), sharers);
                 }
-                sleep(BEAT).await;
+                sleep(context.pace.beat).await;
             }
         }))
     }

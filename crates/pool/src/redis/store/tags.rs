@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
@@ -25,18 +24,15 @@ struct Voice {
     task: JoinHandle<()>,
 }
 
-/// How often idle tags are let go.
-const SWEEP: Duration = Duration::from_secs(60);
-
 impl Tags {
     /// No tags yet. Called inside a runtime, as a link is.
     pub(super) fn new(context: Arc<Context>) -> Self {
         let known: Arc<RwLock<HashMap<Subject, Voice>>> = Arc::default();
         let runtime = Handle::current();
-        let swept = Arc::clone(&known);
+        let (swept, every) = (Arc::clone(&known), context.pace.sweep);
         let sweeper = runtime.spawn(async move {
             loop {
-                sleep(SWEEP).await;
+                sleep(every).await;
                 let mut known = swept.write().unwrap_or_else(PoisonError::into_inner);
                 known.retain(|_, voice| !voice.tag.is_idle());
             }

@@ -16,7 +16,7 @@ use crate::redis::{
 impl Tag {
     pub(super) fn reconciling_is_due(&self) -> bool {
         let state = self.state();
-        state.epoch.is_some() && state.reconciled.elapsed() > self.context.reconciling
+        state.epoch.is_some() && state.reconciled.elapsed() > self.context.pace.reconciling
     }
 
     /// Gives back what the store has too many of, and tells it what it lacks. Leases that came since the last

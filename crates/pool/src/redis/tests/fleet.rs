@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use redis::Value;
 use snapshot::{CallLimits, Strategy};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Silent;
 use crate::{
-    Lease, Member, Outcome, Pool, Redis, RedisSettings, Settled, SystemClock,
+    Clock, Lease, Member, Outcome, Pool, Redis, RedisSettings, Settled, SystemClock, TokenCounts,
     redis::{
         link::{Link, LinkSettings, LinkState},
         reply::text,
+        tag::{Pace, Tag},
         testing::{PATIENCE, Server},
     },
     testing::{World, member, provider_name},
@@ -34,12 +36,32 @@ pub(super) struct Replica {
 pub(super) const PREFIX: &str = "fleet";
 /// The deadline of calls where none is to be missed.
 pub(super) const GENEROUS: Duration = Duration::from_secs(5);
-/// That of the gateway.
+/// Few seconds pass in a test: what comes by itself comes sooner.
+pub(super) const PACE: Pace = Pace {
+    reconciling: Duration::from_millis(500),
+    beat: Duration::from_secs(2),
+    active: Duration::from_secs(60),
+    stale: Duration::from_secs(6),
+    idle: Duration::from_secs(900),
+    sweep: Duration::from_secs(60),
+};
+/// The deadline of the gateway.
 pub(super) const USUAL: Duration = Duration::from_millis(40);
 
 impl Replica {
     /// A process that has reached the server. Called inside the runtime that it is to live in.
     pub(super) async fn start(url: &str, owner: &str, deadline: Duration) -> Self {
+        Self::begin(url, owner, deadline, PACE, None).await
+    }
+
+    /// The same at a pace of its own, and where the time is the world's if that is given.
+    pub(super) async fn begin(
+        url: &str,
+        owner: &str,
+        deadline: Duration,
+        pace: Pace,
+        world: Option<&World>,
+    ) -> Self {
         let mut settings = LinkSettings::new(url.parse().expect("an address"));
         settings.scripts = Redis::scripts();
         settings.deadline = deadline;
@@ -48,10 +70,14 @@ impl Replica {
         let settings = RedisSettings {
             prefix: PREFIX.to_owned(),
             owner: owner.to_owned(),
-            callers_clock: false,
+            callers_clock: world.is_some(),
         };
-        let store = Redis::reconciling(link.clone(), settings, Duration::from_millis(500));
-        let pool = Pool::new(store, Arc::new(SystemClock::default()));
+        let store = Redis::paced(link.clone(), settings, pace);
+        let clock: Arc<dyn Clock> = match world {
+            Some(world) => world.clock.clone(),
+            None => Arc::new(SystemClock::default()),
+        };
+        let pool = Pool::new(store, clock);
         let replica = Self { pool, link };
         replica.reaches(true).await;
         replica
@@ -87,15 +113,51 @@ impl Replica {
         }
         leases
     }
+
+    /// What was used of each window that has begun: requests and tokens.
+    pub(super) async fn windows(&self, world: &World) -> Vec<(u64, u64)> {
+        let members = world.lanes.iter().flat_map(|lane| lane.members());
+        let members: Vec<Member> = members.cloned().collect();
+        let states = self.pool.look_up(&provider_name(), &members).await;
+        let windows = states.iter().flat_map(|state| &state.windows);
+        windows.map(|window| (window.requests, window.tokens)).collect()
+    }
+
+    /// The only tag that it uses.
+    pub(super) fn tag(&self) -> Arc<Tag> {
+        let tags = self.pool.shared.store.tags();
+        assert_eq!(tags.len(), 1, "that of the Provider");
+        tags.into_iter().next().expect("it is there")
+    }
+
+    /// Finds out that the server does not answer.
+    pub(super) async fn misses_the_server(&self, world: &World) {
+        eventually("the server is known to be away", async || {
+            // Nothing is left in the server for later: a look changes nothing.
+            self.in_flight(world).await;
+            !self.link.is_up()
+        })
+        .await;
+    }
 }
 
 impl Fleet {
     /// Processes `a`, `b`, … that serve a world.
     pub(super) async fn start(world: World, replicas: usize, deadline: Duration) -> Self {
+        Self::begin(world, replicas, deadline, PACE, false).await
+    }
+
+    /// The same where the time is the world's, which stands.
+    pub(super) async fn by_hand(world: World, replicas: usize, deadline: Duration, pace: Pace) -> Self {
+        Self::begin(world, replicas, deadline, pace, true).await
+    }
+
+    async fn begin(world: World, replicas: usize, deadline: Duration, pace: Pace, by_hand: bool) -> Self {
         let server = Server::start(&[]).await;
         let mut all = Vec::new();
         for name in ('a'..).take(replicas) {
-            all.push(Replica::start(&server.url(), &name.to_string(), deadline).await);
+            let clock = by_hand.then_some(&world);
+            all.push(Replica::begin(&server.url(), &name.to_string(), deadline, pace, clock).await);
         }
         Self {
             server,
@@ -112,6 +174,19 @@ impl Fleet {
     /// The last process.
     pub(super) fn b(&self) -> &Replica {
         self.replicas.last().expect("there is one")
+    }
+
+    /// Lets time pass where it is the world's. By the clock of callers a process learns the time when it is asked
+    /// for something; all do at once, or one would seem to lag behind.
+    pub(super) async fn step(&self, length: Duration) {
+        self.world.clock.step(length);
+        join_all(self.replicas.iter().map(|replica| replica.in_flight(&self.world))).await;
+    }
+
+    /// When the Provider last heard that a process lives, in microseconds.
+    pub(super) fn signed(&self, owner: &str) -> Option<u64> {
+        let owners = format!("{PREFIX}:{{p:ns/p}}:w");
+        self.server.cli(&["HGET", &owners, owner]).parse().ok()
     }
 
     /// Waits until every process finds so many calls under way.
@@ -213,6 +288,17 @@ pub(super) fn succeed(leases: Vec<Lease<Redis>>) {
     }
 }
 
+/// A good end after so many tokens.
+pub(super) fn used(tokens: u64) -> Settled {
+    Settled {
+        usage: Some(TokenCounts {
+            input: tokens,
+            ..TokenCounts::default()
+        }),
+        ..Settled::new(Outcome::Succeeded)
+    }
+}
+
 /// Waits until something is so.
 pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
@@ -220,6 +306,12 @@ pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
         assert!(Instant::now() < until, "it never was so: {what}");
         sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until the store has heard all that a process has to say.
+pub(super) async fn heard(replica: &Replica) {
+    let heard = timeout(PATIENCE, replica.pool.heard()).await;
+    assert!(heard.is_ok(), "the store hears what it is told");
 }
 
 /// The bulk strings of an answer.

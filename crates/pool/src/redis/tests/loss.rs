@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use snapshot::{Calendar, CalendarUnit, Period, QuotaWindow, RestReason, RestScope, Strategy, Timestamp};
 
-use super::fleet::{Fleet, GENEROUS, Replica, eventually, per_minute, succeed, world};
+use super::fleet::{Fleet, GENEROUS, PACE, Replica, eventually, heard, per_minute, succeed, used, world};
 use super::linked;
 use crate::{
-    Admission, Lease, Outcome, Pool, Redis, RedisSettings, Rest, RestEnd, Settled, TokenCounts,
-    redis::{link::LinkState, testing::Server},
-    testing::{World, credential, member, provider_name, requests, tokens, with_quota},
+    Admission, Lease, Outcome, Pick, Pool, Redis, RedisSettings, Rest, RestEnd, Settled,
+    redis::{
+        link::{LinkState, Urgency},
+        testing::Server,
+    },
+    testing::{World, credential, lane, member, provider_name, requests, tokens, with_quota},
 };
 
 #[tokio::test]
@@ -64,16 +67,6 @@ async fn enter(replica: &Replica, world: &World) -> (Admission<Redis>, Lease<Red
     let entered = replica.pool.enter(world.admit(), world.pick()).await;
     let (admission, lease) = entered.expect("there is room");
     (admission, lease.expect("a credential is usable"))
-}
-
-fn used(tokens: u64) -> Settled {
-    Settled {
-        usage: Some(TokenCounts {
-            input: tokens,
-            ..TokenCounts::default()
-        }),
-        ..Settled::new(Outcome::Succeeded)
-    }
 }
 
 #[tokio::test]
@@ -205,4 +198,107 @@ async fn scripts_that_were_forgotten_are_told_again() {
     let rested = credential("a");
     fleet.a().pool.clear_rest(&provider_name(), &rested);
     fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn rests_outlive_what_the_server_knew() {
+    let fleet = Fleet::by_hand(world("ab"), 1, GENEROUS, PACE).await;
+    let refused = fleet.a().lease(&fleet.world).await;
+    let resting = refused.credential().clone();
+    let for_long = Rest {
+        reason: RestReason::QuotaExhausted,
+        end: RestEnd::Stated(Duration::from_secs(86_400)),
+    };
+    refused.settle(Settled {
+        rest: Some((RestScope::Credential, for_long)),
+        ..Settled::new(Outcome::CredentialFault)
+    });
+    heard(fleet.a()).await;
+    assert_eq!(fleet.server.cli(&["FLUSHALL"]), "OK", "it is empty");
+    for _ in 0..4 {
+        let lease = fleet.a().lease(&fleet.world).await;
+        assert_ne!(*lease.credential(), resting, "it still rests");
+    }
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_credential_that_was_first_used_away_is_restored_too() {
+    let members = ["a", "b"].map(|name| with_quota(name, &[requests("day", 86_400, 5)]));
+    let world = World::new(Strategy::FillFirst, &members[..1]);
+    // The process asks for this lane only while the server is away.
+    let both = [lane("both", Strategy::FillFirst, &members)];
+    let mut fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
+    fleet.a().lease(&fleet.world).await.settle(used(1));
+    heard(fleet.a()).await;
+    fleet.server.kill();
+    fleet.a().reaches(false).await;
+    let tried = [credential("a")];
+    let of_b = async |fleet: &Fleet| {
+        let pick = Pick {
+            tried: &tried,
+            lanes: &both,
+            ..fleet.world.pick()
+        };
+        fleet.a().pool.pick(pick).await
+    };
+    for _ in 0..5 {
+        of_b(&fleet).await.expect("it is usable").settle(used(1));
+    }
+    fleet.server.restart().await;
+    fleet.a().reaches(true).await;
+    heard(fleet.a()).await;
+    fleet.world.lanes = both.to_vec();
+    assert_eq!(fleet.a().windows(&fleet.world).await, [(1, 1), (5, 5)], "of both");
+    assert!(of_b(&fleet).await.is_err(), "it is spent");
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_was_heard_is_not_applied_again() {
+    let members = [with_quota("a", &[tokens("day", 86_400, 1_000_000)])];
+    let fleet = Fleet::by_hand(World::new(Strategy::RoundRobin, &members), 1, GENEROUS, PACE).await;
+    let lease = fleet.a().lease(&fleet.world).await;
+    heard(fleet.a()).await;
+    let tag = fleet.a().tag();
+    let epoch = tag.epoch().await.expect("the server answers");
+    lease.settle(used(1_000));
+    let sending = tag.send().expect("there is something to say");
+    let answer = fleet.a().link.run(sending.call(), Urgency::Background).await;
+    answer.expect("the server answers");
+    // The answer is lost, and the state of the store seems to be.
+    tag.lost(&epoch);
+    tag.epoch().await.expect("the server answers");
+    drop(sending);
+    heard(fleet.a()).await;
+    assert_eq!(
+        fleet.a().windows(&fleet.world).await,
+        [(1, 1_000)],
+        "it counts once"
+    );
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_script_that_was_forgotten_between_an_admission_and_its_pick_is_no_loss() {
+    let mut world = world("ab");
+    world.budgets = vec![requests("day", 86_400, 100)];
+    let fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
+    drop(enter(fleet.a(), &fleet.world).await);
+    heard(fleet.a()).await;
+    let tags = fleet.a().pool.shared.store.tags();
+    assert_eq!(fleet.server.cli(&["SCRIPT", "FLUSH"]), "OK", "all forgotten");
+    // The script of picks is known again, that of admissions is not.
+    fleet.a().lease(&fleet.world).await.settle(used(1));
+    let (admission, lease) = enter(fleet.a(), &fleet.world).await;
+    for tag in tags {
+        assert!(!tag.has_lost(), "{tag:?}");
+    }
+    fleet.settles_at(1, "it was picked once").await;
+    lease.settle(used(1));
+    admission.settle(1);
+    fleet.is_quiet().await;
+    let asked = [(&fleet.world.client, &*fleet.world.budgets)];
+    let state = fleet.a().pool.look_up_clients(&asked).await.remove(0);
+    assert_eq!(state.budgets[0].requests, 2, "each is counted once");
 }

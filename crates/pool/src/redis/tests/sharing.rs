@@ -8,7 +8,7 @@ use std::sync::{
 use futures_util::future::join_all;
 use snapshot::{RestReason, RestScope, Strategy};
 
-use super::fleet::{Fleet, GENEROUS, eventually, per_minute, succeed, world};
+use super::fleet::{Fleet, GENEROUS, eventually, heard, per_minute, succeed, world};
 use crate::{
     NoneUsable, Outcome, Rest, RestEnd, Settled,
     testing::{World, narrow},
@@ -96,6 +96,9 @@ async fn one_of_all_replicas_probes() {
     assert_eq!(probes.len(), 1, "of thirty that asked at once");
     assert!(probes.iter().all(crate::Lease::is_probe), "it is to find out");
     succeed(probes);
+    for replica in &fleet.replicas {
+        heard(replica).await;
+    }
     let (a, b) = (fleet.a().lease(&fleet.world).await, fleet.b());
     let again = b.lease(&fleet.world).await;
     assert!(!again.is_probe(), "the answer was yes, for all");
