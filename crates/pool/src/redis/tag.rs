@@ -310,12 +310,6 @@ impl Tag {
         self.wake.notify_one();
     }
 
-    /// Whether the store ever seemed to have lost its state.
-    #[cfg(test)]
-    pub(super) fn has_lost(&self) -> bool {
-        self.state().former.is_some()
-    }
-
     /// Waits until the store has heard all that there is to say.
     pub(super) async fn heard(&self) {
         loop {
