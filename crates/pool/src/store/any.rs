@@ -10,7 +10,8 @@ use crate::{
     Reserves, Rest, Settled, StoreAway,
 };
 
-/// Either store.
+/// Either store. Futures of the shared one are boxed: they are large, and calls carry theirs to their end even
+/// where the state is in memory.
 #[derive(Debug)]
 pub enum AnyStore {
     /// The state of this process alone.
@@ -107,7 +108,9 @@ impl Store for AnyStore {
     ) -> Result<Self::Seat, Denied> {
         match self {
             Self::Memory(store) => store.admit(now, admit, reserves).await.map(Either::Memory),
-            Self::Redis(store) => store.admit(now, admit, reserves).await.map(Either::Redis),
+            Self::Redis(store) => Box::pin(store.admit(now, admit, reserves))
+                .await
+                .map(Either::Redis),
         }
     }
 
@@ -124,7 +127,7 @@ impl Store for AnyStore {
                 Ok(picked(found, Either::Memory))
             }
             Self::Redis(store) => {
-                let found = store.pick(now, pick, reserves, patience).await?;
+                let found = Box::pin(store.pick(now, pick, reserves, patience)).await?;
                 Ok(picked(found, Either::Redis))
             }
         }
