@@ -97,6 +97,7 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
             settlement.planned(&call, &plan);
             first = None;
         }
+        app.budgets.call(&plan.served.label, app.clock.now());
         Ok(Dispatch {
             app: app.clone(),
             call,

@@ -3,10 +3,11 @@
 //! The policy is plain functions over plain data with time as an argument: [`score`] orders the members
 //! of a [`Lane`], [`rest`] merges refusals and decides probes, [`window`] counts per minute, [`quota`] within longer periods, [`breaker`]
 //! guards an endpoint. A [`Store`] keeps the data and does each step in one move; [`Memory`] is the one
-//! for a single process. [`Pool`] is what the gateway calls: it adds guards ([`Lease`], [`Admission`]) and
+//! for a single process, [`Redis`] the one that replicas share. [`Pool`] is what the gateway calls: it adds guards ([`Lease`], [`Admission`]) and
 //! the waiting for credentials that are merely full.
 //!
-//! This crate knows names and numbers. It never learns of secrets, sockets, prompts or wire formats.
+//! What this crate keeps is names, hashes and numbers. It never learns of a credential's secret, of prompts or of wire
+//! formats; the one connection that it makes is to the shared store.
 
 pub mod average;
 pub mod breaker;

@@ -76,7 +76,6 @@ pub(super) async fn route(
         hops.truncate(1);
         if let Some(hop) = hops.first_mut() {
             hop.object = Some(ObjectId::new(id));
-            app.budgets.call(&served.label, app.clock.now());
             return Ok(Plan { served, hops });
         }
     }
@@ -92,7 +91,6 @@ pub(super) async fn route(
     if hops.is_empty() {
         return Err(unserved(call));
     }
-    app.budgets.call(&served.label, app.clock.now());
     Ok(Plan { served, hops })
 }
 

@@ -184,14 +184,11 @@ impl Store for Redis {
         model: Option<&str>,
         rest: Rest,
     ) {
+        self.context.at(now);
         self.local().report(now, provider, credential, model, rest);
         let tag = self.tags.get(Subject::Provider(provider.clone()));
         let definition = tag.definition(credential.name());
-        self.say(
-            now,
-            provider,
-            Record::report(credential.name(), model, rest, &definition),
-        );
+        tag.say(Record::report(credential.name(), model, rest, &definition));
     }
 
     fn clear_rest(&self, now: Timestamp, provider: &ProviderName, credential: &CredentialName) {
