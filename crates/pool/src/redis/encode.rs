@@ -23,6 +23,8 @@ pub(crate) struct LaneText {
     pub(super) definitions: Vec<Arc<str>>,
     /// The calendars that they name.
     pub(super) calendars: Vec<(String, Calendar)>,
+    /// Whether tokens of calls are held on a member.
+    counts_tokens: bool,
 }
 
 impl LaneText {
@@ -40,7 +42,13 @@ impl LaneText {
                 .map(|member| member_text(member, strategy))
                 .collect(),
             calendars,
+            counts_tokens: members.iter().any(|member| counts_tokens(&member.limits, &member.quota)),
         }
+    }
+
+    /// Whether tokens of calls are held on a member.
+    pub(super) fn counts_tokens(&self) -> bool {
+        self.counts_tokens
     }
 
     /// Whether no member has a definition.
@@ -97,8 +105,11 @@ pub(super) fn definition(weight: u32, limits: &CallLimits, windows: &[QuotaWindo
 
 /// The tokens of a call that are held on an account: none where nothing limits them.
 pub(super) fn held(limits: &CallLimits, windows: &[QuotaWindow], tokens: u64) -> u64 {
-    let limited = limits.tokens_per_minute.is_some() || windows.iter().any(|window| window.tokens.is_some());
-    if limited { tokens } else { 0 }
+    if counts_tokens(limits, windows) { tokens } else { 0 }
+}
+
+fn counts_tokens(limits: &CallLimits, windows: &[QuotaWindow]) -> bool {
+    limits.tokens_per_minute.is_some() || windows.iter().any(|window| window.tokens.is_some())
 }
 
 fn or_nothing(number: Option<impl ToString>) -> String {

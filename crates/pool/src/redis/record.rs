@@ -1,6 +1,6 @@
 //! What a process has to say about a tag. The script `apply` reads these.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use snapshot::{RestScope, SecretVersion, Timestamp};
 
@@ -15,8 +15,7 @@ use crate::{Outcome, Rest, Settled, store::memory::Used};
 pub(super) struct Record {
     /// When it was made; the epoch for one that says what is so now.
     at: Timestamp,
-    /// Its kind, the number of its fields, and these.
-    args: Args,
+    what: What,
     /// The lease that it ends.
     ends: Option<u64>,
     /// The lease that it begins.
@@ -25,14 +24,37 @@ pub(super) struct Record {
     charges: bool,
 }
 
+/// What is said. The ends of calls, which are most of it, are written when they are sent.
+#[derive(Clone, Debug)]
+enum What {
+    /// Its kind, the number of its fields, and these.
+    Fields(Args),
+    /// An attempt ended and neither rests nor blames anybody.
+    End {
+        lease: u64,
+        account: Arc<str>,
+        model: Arc<str>,
+        sequence: u64,
+        outcome: u64,
+        tokens: Option<u64>,
+        definition: Arc<str>,
+    },
+    /// A caller's call ended.
+    Leave {
+        lease: u64,
+        tokens: Option<u64>,
+        definition: Arc<str>,
+    },
+}
+
 /// What an attempt's end says beside its outcome.
 pub(super) struct Attempt<'a> {
     /// The lease.
     pub(super) lease: u64,
     /// The credential's name in its namespace.
-    pub(super) account: &'a str,
+    pub(super) account: &'a Arc<str>,
     /// The upstream's model.
-    pub(super) model: &'a str,
+    pub(super) model: &'a Arc<str>,
     /// The sequence number of its pick.
     pub(super) sequence: u64,
     /// How long the endpoint's breaker opens, in microseconds.
@@ -40,7 +62,7 @@ pub(super) struct Attempt<'a> {
     /// How many failures open it.
     pub(super) failures: u64,
     /// What the credential may use.
-    pub(super) definition: &'a str,
+    pub(super) definition: &'a Arc<str>,
 }
 
 impl Record {
@@ -53,14 +75,31 @@ impl Record {
             Outcome::UpstreamFault => 3,
             Outcome::Cancelled => 4,
         };
+        let tokens = settled.usage.map(|usage| usage.total());
         let told = settled.headroom;
+        let blames = matches!(settled.outcome, Outcome::CredentialFault | Outcome::UpstreamFault);
+        if !blames && settled.rest.is_none() && told.is_none() {
+            return Self {
+                ends: Some(attempt.lease),
+                charges: true,
+                ..Self::of(What::End {
+                    lease: attempt.lease,
+                    account: Arc::clone(attempt.account),
+                    model: Arc::clone(attempt.model),
+                    sequence: attempt.sequence,
+                    outcome,
+                    tokens,
+                    definition: Arc::clone(attempt.definition),
+                })
+            };
+        }
         let fields = Args::default()
             .number(attempt.lease)
             .text(attempt.account)
             .text(attempt.model)
             .number(attempt.sequence)
             .number(outcome)
-            .optional(settled.usage.map(|usage| usage.total()))
+            .optional(tokens)
             .all(&rest_args(settled.rest.as_ref()))
             .number(attempt.open_for)
             .number(attempt.failures)
@@ -105,12 +144,15 @@ impl Record {
     }
 
     /// A caller's call ended.
-    pub(super) fn leave(lease: u64, tokens: Option<u64>, definition: &str) -> Self {
-        let fields = Args::default().number(lease).optional(tokens).text(definition);
+    pub(super) fn leave(lease: u64, tokens: Option<u64>, definition: &Arc<str>) -> Self {
         Self {
             ends: Some(lease),
             charges: true,
-            ..Self::new("G", &fields)
+            ..Self::of(What::Leave {
+                lease,
+                tokens,
+                definition: Arc::clone(definition),
+            })
         }
     }
 
@@ -189,9 +231,39 @@ impl Record {
         }
     }
 
-    /// What the script reads.
-    pub(super) fn args(&self) -> &Args {
-        &self.args
+    /// Adds what the script reads.
+    pub(super) fn write(&self, args: Args) -> Args {
+        match &self.what {
+            What::Fields(fields) => args.all(fields),
+            What::End {
+                lease,
+                account,
+                model,
+                sequence,
+                outcome,
+                tokens,
+                definition,
+            } => args
+                .text("E")
+                .number(7)
+                .number(*lease)
+                .text(account)
+                .text(model)
+                .number(*sequence)
+                .number(*outcome)
+                .optional(*tokens)
+                .text(definition),
+            What::Leave {
+                lease,
+                tokens,
+                definition,
+            } => args
+                .text("G")
+                .number(3)
+                .number(*lease)
+                .optional(*tokens)
+                .text(definition),
+        }
     }
 
     /// The lease that it ends.
@@ -206,15 +278,24 @@ impl Record {
 
     /// Lets the store know of it without counting what was used.
     pub(super) fn uncharge(&mut self) {
-        if self.charges {
-            self.args.clear_last();
+        if !self.charges {
+            return;
+        }
+        match &mut self.what {
+            What::Fields(fields) => fields.clear_last(),
+            What::End { definition, .. } | What::Leave { definition, .. } => *definition = "".into(),
         }
     }
 
     fn new(kind: &str, fields: &Args) -> Self {
+        let fields = Args::default().text(kind).number(fields.len() as u64).all(fields);
+        Self::of(What::Fields(fields))
+    }
+
+    fn of(what: What) -> Self {
         Self {
             at: Timestamp::EPOCH,
-            args: Args::default().text(kind).number(fields.len() as u64).all(fields),
+            what,
             ends: None,
             begins: None,
             charges: false,

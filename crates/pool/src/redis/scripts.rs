@@ -39,6 +39,10 @@ pub(super) static PICK: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Lets callers in and picks for them, many at once, where all is usual.
+pub(super) static ENTER: LazyLock<Script> =
+    LazyLock::new(|| Script::new("enter", &[part!("usage_fast"), part!("enter")]));
+
 /// Fills a lane.
 pub(super) static FILL: LazyLock<Script> =
     LazyLock::new(|| account_script("fill", &HEAD, &[part!("forget"), part!("fill")]));
@@ -65,7 +69,7 @@ pub(super) static ROLL: LazyLock<Script> = LazyLock::new(|| Script::new("roll", 
 
 /// All of them.
 pub(super) fn all() -> Vec<&'static Script> {
-    vec![&ADMIT, &PICK, &FILL, &APPLY, &BEAT, &LOOK, &ROLL]
+    vec![&ENTER, &ADMIT, &PICK, &FILL, &APPLY, &BEAT, &LOOK, &ROLL]
 }
 
 /// What all scripts about accounts begin with.

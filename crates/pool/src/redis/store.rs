@@ -9,6 +9,7 @@ mod objects;
 mod pending;
 mod roll;
 mod tags;
+mod together;
 
 use std::{sync::Arc, time::Duration};
 

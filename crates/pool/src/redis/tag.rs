@@ -4,6 +4,7 @@
 //! store applies once and in order. It also knows which leases this process holds there, so that a store
 //! that has lost its state, or has given this process up for dead, learns of them again.
 
+pub(super) mod asking;
 mod batch;
 mod beat;
 mod pace;
@@ -18,13 +19,16 @@ use std::{
     time::Duration,
 };
 
-use snapshot::{Calendar, Timestamp};
+use snapshot::{Calendar, CallLimits, QuotaWindow, Timestamp};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
 
-use self::batch::Batch;
+use self::{
+    asking::{Asking, Limits},
+    batch::Batch,
+};
 use super::{
     RedisSettings,
     args::Args,
@@ -75,6 +79,8 @@ pub(super) struct Tag {
     /// The key of its hash; all its other keys begin with it.
     key: String,
     state: Mutex<State>,
+    /// Picks that wait to be asked for.
+    pub(super) asking: Asking,
     wake: Notify,
     registering: tokio::sync::Mutex<()>,
 }
@@ -82,9 +88,9 @@ pub(super) struct Tag {
 #[derive(Debug)]
 struct State {
     /// The state of the store that this process is registered with; `None` while that is not known.
-    epoch: Option<String>,
+    epoch: Option<Arc<str>>,
     /// The one before.
-    former: Option<String>,
+    former: Option<Arc<str>>,
     /// What is to be said.
     queue: VecDeque<Record>,
     /// What was said last and is not known to have been heard.
@@ -97,6 +103,8 @@ struct State {
     /// What accounts may use, as last heard.
     definitions: HashMap<Arc<str>, Arc<str>>,
     calendars: Vec<(String, Calendar)>,
+    /// What the caller whose tag this is may use, and how the scripts take it.
+    limits: Option<KnownLimits>,
     /// The lanes of the last picks, the newest last. They define accounts that no pick has led to yet.
     lanes: VecDeque<Arc<Lane>>,
     /// The version of the rests that this process has heard of.
@@ -116,6 +124,14 @@ struct State {
 struct Open {
     account: Arc<str>,
     hold: u64,
+}
+
+/// What a caller may use, and how the scripts take it.
+#[derive(Debug)]
+struct KnownLimits {
+    per_call: CallLimits,
+    budgets: Vec<QuotaWindow>,
+    text: Arc<Limits>,
 }
 
 /// How long what there is to say waits for company.
@@ -148,7 +164,12 @@ impl Context {
 
     /// The number of another lease.
     pub(super) fn next_lease(&self) -> u64 {
-        self.leases.fetch_add(1, Ordering::Relaxed) + 1
+        self.take_leases(1)
+    }
+
+    /// Takes the numbers of so many leases, and gives the first of them.
+    pub(super) fn take_leases(&self, count: u64) -> u64 {
+        self.leases.fetch_add(count, Ordering::Relaxed) + 1
     }
 
     /// Notes the time of an operation.
@@ -206,6 +227,7 @@ impl Tag {
                 given_up: VecDeque::new(),
                 definitions: HashMap::new(),
                 calendars: Vec::new(),
+                limits: None,
                 lanes: VecDeque::new(),
                 rests: "0".to_owned(),
                 beaten: None,
@@ -215,6 +237,7 @@ impl Tag {
                 used: now,
                 overflowed: false,
             }),
+            asking: Asking::default(),
             wake: Notify::new(),
             registering: tokio::sync::Mutex::new(()),
         }
@@ -223,6 +246,11 @@ impl Tag {
     /// The key of its hash.
     pub(super) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Whom it is about.
+    pub(super) fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// Says something, in its turn.
@@ -251,6 +279,25 @@ impl Tag {
     /// Notes what an account may use, and the calendars that this names.
     pub(super) fn define(&self, account: &Arc<str>, definition: &Arc<str>, calendars: &[(String, Calendar)]) {
         self.state().define(account, definition, calendars);
+    }
+
+    /// What the caller whose tag this is may use, as the scripts take it.
+    pub(super) fn limits(&self, per_call: &CallLimits, budgets: &[QuotaWindow]) -> Arc<Limits> {
+        let mut state = self.state();
+        if let Some(known) = &state.limits
+            && known.per_call == *per_call
+            && known.budgets == budgets
+        {
+            return Arc::clone(&known.text);
+        }
+        let text = Arc::new(Limits::new(per_call, budgets));
+        state.define(&"".into(), &text.definition, &text.calendars);
+        state.limits = Some(KnownLimits {
+            per_call: *per_call,
+            budgets: budgets.to_vec(),
+            text: Arc::clone(&text),
+        });
+        text
     }
 
     /// Notes the lanes of a pick.
@@ -289,7 +336,7 @@ impl Tag {
     }
 
     /// The state of the store that this process is registered with; registers where that is not known.
-    pub(super) async fn epoch(&self) -> Result<String, super::link::Away> {
+    pub(super) async fn epoch(&self) -> Result<Arc<str>, super::link::Away> {
         if let Some(epoch) = self.known_epoch() {
             return Ok(epoch);
         }
@@ -366,7 +413,7 @@ impl Tag {
     }
 
     /// The epoch, while the others do not take this process for dead.
-    fn known_epoch(&self) -> Option<String> {
+    pub(super) fn known_epoch(&self) -> Option<Arc<str>> {
         let state = self.state();
         let fresh = state
             .signed

@@ -14,16 +14,12 @@ do
     if now < last then now = last end
     local account = T .. ':a:'
     local held = call('HMGET', account, 'n', 'v')
-    local usual, hold, fields, ring, buckets, new = usual_take(account, '', ARGV[6], tonumber(held[1]) or 0,
-      tonumber(held[2]) or 0, tonumber(ARGV[5]), now, 7)
+    local found = usual_look(T, account, '', ARGV[6], tonumber(held[1]) or 0, tonumber(held[2]) or 0, tonumber(ARGV[5]),
+      now, 7, 1)
     -- A seat that is known already has its answer, or was given up.
-    if usual and call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('|%d|0|0|0', hold)) == 1 then
-      call('HSET', account, unpack(fields))
+    if found and call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('|%d|0|0|0', found.hold)) == 1 then
+      usual_take(found, 1)
       if not held[1] then call('PEXPIRE', account, '34560000000') end
-      if ring then
-        call('HSET', ring, unpack(buckets))
-        if new then call('PEXPIRE', ring, 130000) end
-      end
       call('HSET', T, 'o', format('%d', now))
       return {'ok'}
     end

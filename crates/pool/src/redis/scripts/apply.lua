@@ -411,7 +411,12 @@ local function restore(name, requests, tokens, windows, text)
   write_windows(key, definition.windows)
 end
 
-local kinds = {S = settle, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
+-- An end that neither rests nor blames anybody.
+local function finish(lease, name, model, seq, outcome, tokens, text)
+  settle(lease, name, model, seq, outcome, tokens, '0', '', '', '', '', '0', '0', '', '', text)
+end
+
+local kinds = {S = settle, E = finish, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
   L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
 read_calendars(5)

@@ -28,12 +28,7 @@ do
   while place <= count do
     local kind, lease = args[place + 1], args[place + 3]
     if seen[lease] then break end
-    if kind == 'S' then
-      local outcome = args[place + 7]
-      if args[place + 9] ~= '0' or (outcome ~= '0' and outcome ~= '1' and outcome ~= '4') then break end
-    elseif kind ~= 'G' then
-      break
-    end
+    if kind ~= 'E' and kind ~= 'G' then break end
     seen[lease], leases[#leases + 1], places[#places + 1] = true, lease, place
     place = place + 3 + args[place + 2]
   end
@@ -87,9 +82,9 @@ do
 
   local sequence, in_flight = tonumber(values[2]) or 0, tonumber(values[3]) or 0
   for index, from in ipairs(places) do
-    local attempt = args[from + 1] == 'S'
+    local attempt = args[from + 1] == 'E'
     local name, tokens, text = '', args[from + 4], args[from + 5]
-    if attempt then name, tokens, text = args[from + 4], args[from + 8], args[from + 18] end
+    if attempt then name, tokens, text = args[from + 4], args[from + 8], args[from + 9] end
     local definition = definitions[text] or read(text)
     definitions[text] = definition
     local age = tonumber(args[from])
@@ -128,12 +123,7 @@ do
       account.ended, account.held = account.ended + 1, account.held + hold
       if attempt then in_flight = max(in_flight - 1, 0) end
     end
-    if attempt then
-      sequence = sequence + 1
-      if args[from + 16] ~= '' then
-        account.told = args[from + 16] .. '|' .. digits(present - age + args[from + 17])
-      end
-    end
+    if attempt then sequence = sequence + 1 end
     if tokens ~= '' then
       local moment = present - age
       if definition.windows then charge_windows(account, moment, tonumber(tokens)) end
@@ -155,7 +145,6 @@ do
         call('HSET', account.key, 'n', account.busy)
       end
     end
-    if account.told then call('HSET', account.key, 'h', account.told) end
     if account.tokens then charge_minute(account) end
     for index, window in ipairs(account.windows or {}) do
       if window.changed then

@@ -46,7 +46,7 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
       name, score = first[1], first[2]
     end
 
-    local account, busy, weight, hold, fields, ring, buckets, new
+    local account, busy, found
     if usual and score then
       account = T .. ':a:' .. name
       local n, v, whole, of_model = unpack(call('HMGET', account, 'n', 'v', 'w', 'm:' .. ARGV[6]))
@@ -54,9 +54,8 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
       usual = (not whole or sub(whole, 1, 1) == '|') and (not of_model or sub(of_model, 1, 1) == '|')
       local text = usual and plain == '0' and call('HGET', T .. ':d:' .. id, name)
       if text and text ~= '' then
-        weight, hold, fields, ring, buckets, new =
-          usual_take(account, name, text, busy, tonumber(v) or 0, tonumber(ARGV[11]), now, 15)
-        usual = weight
+        found = usual_look(T, account, name, text, busy, tonumber(v) or 0, tonumber(ARGV[11]), now, 15, 1)
+        usual = found
       end
       busy = busy + 1
     end
@@ -64,8 +63,8 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
     if usual and score then
       local time, seq = tonumber(score), format('%d', (tonumber(sequence) or 0) + 1)
       stride = tonumber(stride)
-      if weight and stride > 0 then
-        stride = stride / weight
+      if found and stride > 0 then
+        stride = stride / found.weight
         stride = math.max(stride - stride % 1, 1)
       end
       if follows == '1' then
@@ -75,12 +74,8 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
         score = time + stride
       end
       -- A lease that is known already has its answer, or was given up.
-      if call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('%s|%d|%s|0|0', name, hold or 0, seq)) == 1 then
-        if fields then call('HSET', account, unpack(fields)) else call('HSET', account, 'n', busy) end
-        if ring then
-          call('HSET', ring, unpack(buckets))
-          if new then call('PEXPIRE', ring, 130000) end
-        end
+      if call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('%s|%d|%s|0|0', name, found and found.hold or 0, seq)) == 1 then
+        if found then usual_take(found, 1) else call('HSET', account, 'n', busy) end
         call('ZADD', members, score, name)
         for _, other in ipairs(led) do
           local known = call('ZSCORE', other, name)

@@ -1,28 +1,34 @@
--- What a usual call takes of an account's limits, as usage.lua has it but for those that are reached, before
+-- What usual calls take of an account's limits, as usage.lua has it but for those that are reached, before
 -- anything is defined: defining all functions takes the server longer than a usual call.
--- Nothing is written. `at` is where ARGV says how many calendars there are. Returns the weight, the tokens to hold,
--- the fields to set of the account, and the key of the ring of requests, the fields to set of it and whether the
--- second is a new one in it; nothing where the call is not usual.
-local function usual_take(account, id, text, busy, reserved, hold, now, at)
+
+-- What as many calls as are `wanted` find at most. Writes nothing. `tag` begins the keys; `at` is where ARGV says how
+-- many calendars there are. `room` is how many of them are within all limits; nothing is returned where that is none,
+-- or what is found is not usual.
+local function usual_look(tag, account, id, text, busy, reserved, hold, now, at, wanted)
   local weight, concurrency, requests, tokens, rest = string.match(text, '^(%d*)|(%d*)|(%d*)|(%d*)|(.*)$')
-  if concurrency ~= '' and busy >= tonumber(concurrency) then return nil end
-  local T, call, format, SPAN = KEYS[1], redis.call, string.format, 60
+  local call, ceil, SPAN, room = redis.call, math.ceil, 60, wanted
   local second = (now - now % 1000000) / 1000000
-  local counted, ring, buckets, new = tokens ~= '', nil, nil, nil
+  local found = {account = account, busy = busy, reserved = reserved, second = second, weight = tonumber(weight) or 1}
+  if concurrency ~= '' then room = math.min(room, tonumber(concurrency) - busy) end
   if requests ~= '' then
-    ring = T .. ':r:' .. id
-    local known = call('HMGET', ring, 'h', 's', second % 64)
+    found.ring = tag .. ':r:' .. id
+    local known = call('HMGET', found.ring, 'h', 's', second % 64)
     local from, used = tonumber(known[1]) or second, tonumber(known[2]) or 0
-    if from < second - SPAN or from > second or used >= tonumber(requests) then return nil end
-    new = not known[3]
-    buckets = {'h', from, 's', used + 1, second % 64, (tonumber(known[3]) or 0) + 1}
+    if from < second - SPAN or from > second then return nil end
+    room = math.min(room, tonumber(requests) - used)
+    found.from, found.used, found.bucket = from, used, tonumber(known[3])
   end
+  -- Of calls that hold tokens the last may go beyond a limit, as it may alone.
+  local function within(limit, used)
+    local left = limit - used - reserved
+    if left <= 0 then room = 0 elseif hold > 0 then room = math.min(room, ceil(left / hold)) end
+  end
+  local counted = tokens ~= ''
   if counted then
-    local known = call('HMGET', T .. ':t:' .. id, 'h', 's')
+    local known = call('HMGET', tag .. ':t:' .. id, 'h', 's')
     if known[2] and tonumber(known[1]) < second - SPAN then return nil end
-    if (tonumber(known[2]) or 0) + reserved >= tonumber(tokens) then return nil end
+    within(tonumber(tokens), tonumber(known[2]) or 0)
   end
-  local fields = {'n', busy + 1}
   if rest ~= '' then
     local windows, names = {}, {}
     for name, kind, span, most_requests, most_tokens in
@@ -30,6 +36,7 @@ local function usual_take(account, id, text, busy, reserved, hold, now, at)
       names[#names + 1] = 'q:' .. name
       windows[#windows + 1] = {kind == 'r' and tonumber(span), span, tonumber(most_requests), tonumber(most_tokens)}
     end
+    found.windows = {}
     for index, state in ipairs(call('HMGET', account, unpack(names))) do
       local length, calendar, most_requests, most_tokens = unpack(windows[index], 1, 4)
       local start, used_requests, used_tokens = string.match(state or '', '^(%d+)|(%d+)|(%d+)$')
@@ -47,16 +54,31 @@ local function usual_take(account, id, text, busy, reserved, hold, now, at)
       end
       used_requests, used_tokens = tonumber(used_requests), tonumber(used_tokens)
       if from ~= start then used_requests, used_tokens = 0, 0 end
-      if most_requests and used_requests >= most_requests then return nil end
+      if most_requests then room = math.min(room, most_requests - used_requests) end
       if most_tokens then
-        if used_tokens + reserved >= most_tokens then return nil end
+        within(most_tokens, used_tokens)
         counted = true
       end
-      fields[#fields + 1] = names[index]
-      fields[#fields + 1] = format('%d|%d|%d', from, used_requests + 1, used_tokens)
+      found.windows[index] = {names[index], from, used_requests, used_tokens}
     end
   end
-  if not counted then hold = 0 end
-  if hold > 0 then fields[#fields + 1], fields[#fields + 2] = 'v', format('%d', reserved + hold) end
-  return tonumber(weight) or 1, hold, fields, ring, buckets, new
+  if room <= 0 then return nil end
+  found.room, found.hold = room, counted and hold or 0
+  return found
+end
+
+-- Takes what `count` calls use of what was found, at most as many as there is room for.
+local function usual_take(found, count)
+  local call, format = redis.call, string.format
+  local fields = {'n', found.busy + count}
+  if found.hold > 0 then fields[3], fields[4] = 'v', format('%d', found.reserved + found.hold * count) end
+  for _, window in ipairs(found.windows or {}) do
+    fields[#fields + 1] = window[1]
+    fields[#fields + 1] = format('%d|%d|%d', window[2], window[3] + count, window[4])
+  end
+  call('HSET', found.account, unpack(fields))
+  if found.ring then
+    call('HSET', found.ring, 'h', found.from, 's', found.used + count, found.second % 64, (found.bucket or 0) + count)
+    if not found.bucket then call('PEXPIRE', found.ring, 130000) end
+  end
 end

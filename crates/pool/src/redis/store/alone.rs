@@ -34,13 +34,13 @@ impl Redis {
         let local = self.local().admit(now, admit, reserves).await?;
         let lease = self.context.next_lease();
         let hold = held(admit.limits, admit.budgets, reserves.call);
-        entry.tag.opened_away(lease, "".into(), hold, &entry.definition);
+        entry.tag.opened_away(lease, "".into(), hold, &entry.limits.definition);
         Ok(Seat {
             local,
             shared: Some(SharedSeat {
                 tag: entry.tag,
                 lease,
-                definition: entry.definition,
+                definition: Arc::clone(&entry.limits.definition),
             }),
         })
     }

@@ -2,25 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use snapshot::{Calendar, Timestamp};
+use snapshot::{Calendar, CallLimits, Timestamp};
 
 use super::Redis;
 use crate::{
     Admit, Lane, Pick, Reserves,
     redis::{
         args::Args,
-        encode::{calendar_args, definition, follows, micros, name_calendars, stride},
+        encode::{calendar_args, follows, micros, stride},
         link::Invocation,
         scripts::{ADMIT, FILL, PICK},
-        tag::{Subject, Tag},
+        tag::{Subject, Tag, asking::Limits},
     },
 };
 
 /// An admission that was asked for.
 pub(super) struct Entry {
     pub(super) tag: Arc<Tag>,
-    pub(super) definition: Arc<str>,
-    pub(super) calendars: Vec<(String, Calendar)>,
+    pub(super) limits: Arc<Limits>,
 }
 
 /// Members of a lane that are written in one call at most.
@@ -31,19 +30,12 @@ const LOOKS: u64 = 256;
 impl Redis {
     /// The admission of a caller that has limits.
     pub(super) fn entry(&self, admit: &Admit<'_>) -> Option<Entry> {
-        let definition = definition(1, admit.limits, admit.budgets);
-        if definition.is_empty() {
+        if *admit.limits == CallLimits::default() && admit.budgets.is_empty() {
             return None;
         }
         let tag = self.tags.get(Subject::Client(admit.client.clone()));
-        let mut calendars = Vec::new();
-        name_calendars(admit.budgets, &mut calendars);
-        tag.define(&"".into(), &definition, &calendars);
-        Some(Entry {
-            tag,
-            definition,
-            calendars,
-        })
+        let limits = tag.limits(admit.limits, admit.budgets);
+        Some(Entry { tag, limits })
     }
 
     pub(super) fn admission_call(
@@ -61,8 +53,8 @@ impl Redis {
             .arg(&self.context.owner)
             .arg(lease)
             .arg(reserves.call)
-            .arg(&*entry.definition)
-            .arg(calendar_args(entry.calendars.iter(), now))
+            .arg(&*entry.limits.definition)
+            .arg(calendar_args(entry.limits.calendars.iter(), now))
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a pick depends on")]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::Value;
-use snapshot::Timestamp;
+use snapshot::{Strategy, Timestamp};
 use tokio::time::timeout;
 
 use super::{
@@ -19,9 +19,14 @@ use crate::{
         encode::held,
         hold::{Hold, Seat, SharedSeat},
         link::{Away, Invocation, Urgency, Why},
+        record::Record,
         reply::Reply,
-        tag::{Sending, Subject, Tag},
+        tag::{
+            Sending, Subject, Tag,
+            asking::{Answer, Given, LimitedCaller, Want},
+        },
     },
+    store::memory::Taken,
 };
 
 /// How often a call is repeated that found a lane missing, or too much to look at.
@@ -56,6 +61,22 @@ impl Redis {
         else {
             return self.enter_away(now, admit, pick, reserves, patience).await;
         };
+        let caller = LimitedCaller {
+            tag: Arc::clone(&entry.tag),
+            epoch: Arc::clone(&of_client),
+            limits: Arc::clone(&entry.limits),
+            hold: held(admit.limits, admit.budgets, reserves.call),
+        };
+        match self.ask_together(pick, reserves, &provider, &of_provider, Some(caller)).await {
+            Answer::Given(given) => {
+                let seat = self.seat_shared(now, admit, reserves, &entry, given.seat);
+                let seat = self.admitted(now, seat);
+                let picked = self.take_given(now, pick, reserves, patience, &provider, &given).await;
+                return Ok((seat.keep(), picked));
+            }
+            Answer::Apart => {}
+            Answer::Away => return self.enter_away(now, admit, pick, reserves, patience).await,
+        }
         let seat_lease = self.context.next_lease();
         let mut seat_asked = Asked::new(&entry.tag, seat_lease, "");
         let mut pick_asked = Asked::new(&provider, self.context.next_lease(), pick.model);
@@ -106,7 +127,7 @@ impl Redis {
                 reserves,
                 patience,
                 &provider,
-                &of_provider,
+                of_provider,
                 &mut pick_asked,
                 picked,
             )
@@ -165,11 +186,76 @@ impl Redis {
         let Ok(epoch) = self.epoch(&tag).await else {
             return self.pick_away(now, pick, reserves, patience).await;
         };
+        match self.ask_together(pick, reserves, &tag, &epoch, None).await {
+            Answer::Given(given) => return self.take_given(now, pick, reserves, patience, &tag, &given).await,
+            Answer::Apart => {}
+            Answer::Away => return self.pick_away(now, pick, reserves, patience).await,
+        }
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
         let call = self.pick_call(now, pick, &tag, &epoch, asked.lease, reserves, patience, None);
         let [reply] = self.ask_one(&tag, call).await;
-        self.conclude(now, pick, reserves, patience, &tag, &epoch, &mut asked, reply)
+        self.conclude(now, pick, reserves, patience, &tag, epoch, &mut asked, reply)
             .await
+    }
+
+    /// Asks together with others, where what is asked for is usual.
+    async fn ask_together(
+        &self,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        tag: &Arc<Tag>,
+        epoch: &Arc<str>,
+        caller: Option<LimitedCaller>,
+    ) -> Answer {
+        let Some(lane) = pick.lanes.first() else {
+            return Answer::Apart;
+        };
+        let is_usual = pick.tried.is_empty()
+            && pick.pinned.is_none()
+            && pick.object.is_none()
+            && pick.affinity.is_none()
+            && lane.strategy() != Strategy::MostHeadroom
+            && tag.asking.is_open();
+        if !is_usual {
+            return Answer::Apart;
+        }
+        tag.know(pick.lanes);
+        let want = Want {
+            epoch: Arc::clone(epoch),
+            lane: Arc::clone(lane),
+            concurrency: pick.provider.concurrency,
+            // What no member counts needs not keep calls apart.
+            hold: if lane.text().counts_tokens() { reserves.attempt } else { 0 },
+        };
+        let answer = tag.asking.join(want, caller);
+        // Nobody answers once the deadline is over, or the store is let go.
+        timeout(self.context.link.deadline(), answer)
+            .await
+            .map_or(Answer::Away, |answer| answer.unwrap_or(Answer::Away))
+    }
+
+    /// Takes what was given together.
+    async fn take_given(
+        &self,
+        now: Timestamp,
+        pick: &Pick<'_>,
+        reserves: Reserves,
+        patience: Duration,
+        tag: &Arc<Tag>,
+        given: &Given,
+    ) -> Result<Picked<Hold>, Shortage> {
+        let found = answer::Found {
+            account: given.account.clone(),
+            sequence: given.sequence,
+            taken: Taken::default(),
+            lane: 0,
+        };
+        if let Some(picked) = self.take(now, pick, reserves, tag, given.lease, &found) {
+            return Ok(picked);
+        }
+        // A member that this process does not know: nobody else will give it back.
+        tag.say(Record::cancel(given.lease, pick.model));
+        self.pick_away(now, pick, reserves, patience).await
     }
 
     /// Understands the answer to a pick, and asks again where that is what it says.
@@ -181,11 +267,10 @@ impl Redis {
         reserves: Reserves,
         patience: Duration,
         tag: &Arc<Tag>,
-        epoch: &str,
+        mut epoch: Arc<str>,
         asked: &mut Asked<'_>,
         mut reply: Result<Reply, Away>,
     ) -> Result<Picked<Hold>, Shortage> {
-        let mut epoch = epoch.to_owned();
         for _ in 0..TRIES {
             let answer = match &reply {
                 Ok(reply) => answer::picked(reply, now),
@@ -274,7 +359,7 @@ impl Redis {
     }
 
     /// The state of the store that this process is registered with at a tag, as long as somebody may wait for it.
-    async fn epoch(&self, tag: &Tag) -> Result<String, Away> {
+    async fn epoch(&self, tag: &Tag) -> Result<Arc<str>, Away> {
         let deadline = self.context.link.deadline();
         timeout(deadline, tag.epoch())
             .await
@@ -342,7 +427,7 @@ impl Redis {
             shared: Some(SharedSeat {
                 tag: Arc::clone(&entry.tag),
                 lease,
-                definition: Arc::clone(&entry.definition),
+                definition: Arc::clone(&entry.limits.definition),
             }),
         }
     }
@@ -364,7 +449,7 @@ impl Redis {
 }
 
 /// A script that fails is a bug, or the work of somebody else on the same keys.
-fn complain(away: &Away) {
+pub(super) fn complain(away: &Away) {
     if let Away::Refused { code, detail } = away {
         tracing::error!(code, detail, "a script of the store failed");
     }

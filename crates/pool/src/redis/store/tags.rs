@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 
+use super::together;
 use crate::redis::tag::{Context, Subject, Tag};
 
 /// The tags in use.
@@ -22,6 +23,8 @@ pub(super) struct Tags {
 struct Voice {
     tag: Arc<Tag>,
     task: JoinHandle<()>,
+    /// Asks for those who want something of a Provider.
+    asker: Option<JoinHandle<()>>,
 }
 
 impl Tags {
@@ -61,9 +64,12 @@ impl Tags {
         let voice = known.entry(subject.clone()).or_insert_with(|| {
             let tag = Arc::new(Tag::new(Arc::clone(&self.context), subject));
             let speaker = Arc::clone(&tag);
+            let asks = matches!(tag.subject(), Subject::Provider(_));
+            let (context, asker) = (Arc::clone(&self.context), Arc::clone(&tag));
             Voice {
                 tag,
                 task: self.runtime.spawn(async move { speaker.run().await }),
+                asker: asks.then(|| self.runtime.spawn(together::serve(context, asker))),
             }
         });
         voice.tag.touch();
@@ -86,6 +92,9 @@ impl Tags {
 impl Drop for Voice {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(asker) = &self.asker {
+            asker.abort();
+        }
     }
 }
 

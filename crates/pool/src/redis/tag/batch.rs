@@ -1,9 +1,12 @@
 //! Sending what there is to say, once and in order.
 
+use std::sync::Arc;
+
 use redis::Value;
 
 use super::{STRAYS, Tag};
 use crate::redis::{
+    args::Args,
     link::{Away, Invocation, Urgency},
     record::Record,
     reply::Reply,
@@ -25,7 +28,7 @@ pub(super) struct Batch {
 pub(in crate::redis) struct Sending<'a> {
     tag: &'a Tag,
     number: u64,
-    epoch: String,
+    epoch: Arc<str>,
     call: Invocation,
     answered: bool,
 }
@@ -77,16 +80,16 @@ impl Tag {
         let calendars = self.calendar_args(&state);
         let batch = state.batch.as_mut()?;
         batch.sending = true;
-        let mut call = APPLY
-            .on(&[self.key()])
-            .arg(self.context.clock())
-            .arg(&epoch)
-            .arg(&self.context.owner)
-            .arg(batch.number)
-            .arg(calendars);
+        let mut args = Args::with_capacity(16 + 10 * batch.records.len(), 256 + 96 * batch.records.len())
+            .all(&self.context.clock())
+            .text(&epoch)
+            .text(&self.context.owner)
+            .number(batch.number)
+            .all(&calendars);
         for record in &batch.records {
-            call = call.arg(record.age(now)).arg(record.args());
+            args = record.write(args.number(record.age(now)));
         }
+        let call = APPLY.on(&[self.key()]).arg(args);
         Some(Sending {
             tag: self,
             number: batch.number,

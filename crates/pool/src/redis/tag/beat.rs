@@ -1,6 +1,6 @@
 //! Saying that this process lives, and learning what it must tell again.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use redis::Value;
 use snapshot::Timestamp;
@@ -22,7 +22,7 @@ use crate::{
 
 impl Tag {
     /// Says that this process lives. Returns the state of the store that it is registered with.
-    pub(super) async fn beat(&self, urgency: Urgency) -> Result<String, Away> {
+    pub(super) async fn beat(&self, urgency: Urgency) -> Result<Arc<str>, Away> {
         let context = &self.context;
         let rests = self.state().rests.clone();
         let number = context.next_lease();
@@ -33,7 +33,7 @@ impl Tag {
             .arg(format!("{}.{number}", context.owner))
             .arg(&rests);
         let reply = Reply::new(context.link.run(&call, urgency).await?)?;
-        let epoch = reply.text(0).to_owned();
+        let epoch: Arc<str> = reply.text(0).into();
         let version = reply.text(7).to_owned();
         let now = context.now();
         let mut state = self.state();

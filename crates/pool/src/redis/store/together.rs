@@ -1,0 +1,220 @@
+//! Admissions and picks that are asked for together: while one question is on its way, those who come meanwhile wait
+//! for the next.
+//!
+//! Only what is usual is answered so; all else is asked for alone, as [`super::exchange`] does.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
+
+use super::exchange::complain;
+use crate::redis::{
+    args::Args,
+    encode::calendar_args,
+    link::{Away, Invocation, Urgency, Why},
+    record::Record,
+    reply::Reply,
+    scripts::ENTER,
+    tag::{
+        Context, Sending, Tag,
+        asking::{Answer, Asker, Given, LimitedCaller},
+    },
+};
+
+/// Calls that are asked for in one go at most: some tens of microseconds of the server's time.
+const TOGETHER: usize = 64;
+/// Questions on their way at most.
+const QUESTIONS: usize = 4;
+/// When a question takes longer than this, the next one does not wait for its answer.
+const OVERTAKE: Duration = Duration::from_millis(5);
+
+/// Asks for all who wait at a tag, for as long as it is polled.
+pub(super) async fn serve(context: Arc<Context>, tag: Arc<Tag>) {
+    let mut questions = FuturesUnordered::new();
+    let mut last = Instant::now();
+    let mut is_busy = false;
+    loop {
+        let not_before = (!questions.is_empty()).then(|| last + OVERTAKE);
+        let asking = &tag.asking;
+        let mut may_ask = pin!(async move {
+            if let Some(moment) = not_before {
+                sleep_until(moment).await;
+            }
+            asking.joined().await;
+        });
+        tokio::select! {
+            biased;
+            Some(()) = questions.next(), if !questions.is_empty() => continue,
+            () = &mut may_ask, if questions.len() < QUESTIONS => {}
+        }
+        if is_busy {
+            // Others are about to ask, and then go along.
+            yield_now().await;
+        }
+        let askers = tag.asking.take(TOGETHER);
+        is_busy = askers.len() > 1;
+        if !askers.is_empty() {
+            questions.push(ask(&context, &tag, askers));
+            last = Instant::now();
+        }
+    }
+}
+
+/// Calls of one caller that were taken together.
+struct Group<'a> {
+    caller: Option<&'a LimitedCaller>,
+    calls: u64,
+}
+
+async fn ask(context: &Context, tag: &Arc<Tag>, askers: Vec<Asker>) {
+    // Their leases, and then their seats.
+    let first = context.take_leases(2 * askers.len() as u64);
+    match put(context, tag, &askers, first).await.inspect_err(complain) {
+        Ok(reply) => answer(tag, askers, first, &reply),
+        Err(away) => give_up(tag, askers, first, away.has_not_run()),
+    }
+}
+
+async fn put(context: &Context, tag: &Arc<Tag>, askers: &[Asker], first: u64) -> Result<Reply, Away> {
+    let groups = groups(askers);
+    let Some(question) = question(context, tag, askers, &groups, first) else {
+        return Err(Away::NotRun(Why::Starting));
+    };
+    // In one write: what there is to say of those concerned goes before.
+    let sendings: Vec<Sending<'_>> = if context.link.is_cluster() {
+        Vec::new()
+    } else {
+        let callers = groups.iter().filter_map(|group| group.caller);
+        let tags = callers.map(|caller| &caller.tag).chain([tag]);
+        tags.filter_map(|tag| tag.send()).collect()
+    };
+    let reply = if sendings.is_empty() {
+        context.link.run(&question, Urgency::Awaited).await
+    } else {
+        let all: Vec<&Invocation> = sendings.iter().map(Sending::call).chain([&question]).collect();
+        let mut replies = context.link.run_all(&all, Urgency::Awaited).await.into_iter();
+        for sending in sendings {
+            // An error leaves it to be said again.
+            let _ = sending.answered(replies.next().unwrap_or(Err(Away::NotRun(Why::Starting))));
+        }
+        replies.next().unwrap_or(Err(Away::NotRun(Why::Starting)))
+    };
+    reply.and_then(Reply::new)
+}
+
+fn groups(askers: &[Asker]) -> Vec<Group<'_>> {
+    askers
+        .chunk_by(Asker::is_with)
+        .map(|chunk| Group {
+            caller: chunk.first().and_then(|asker| asker.caller.as_ref()),
+            calls: chunk.len() as u64,
+        })
+        .collect()
+}
+
+fn question(
+    context: &Context,
+    tag: &Tag,
+    askers: &[Asker],
+    groups: &[Group<'_>],
+    first: u64,
+) -> Option<Invocation> {
+    let want = &askers.first()?.want;
+    let text = want.lane.text();
+    let mut keys = vec![tag.key()];
+    let mut calendars: Vec<_> = text.calendars.iter().collect();
+    for group in groups {
+        // A caller without limits has no state: its place among the keys is empty.
+        keys.push(group.caller.map_or(tag.key(), |caller| caller.tag.key()));
+        for calendar in group.caller.iter().flat_map(|caller| &caller.limits.calendars) {
+            if !calendars.contains(&calendar) {
+                calendars.push(calendar);
+            }
+        }
+    }
+    let mut args = Args::with_capacity(16 + 4 * groups.len(), 256 + 32 * groups.len())
+        .all(&context.clock())
+        .text(&want.epoch)
+        .text(&context.owner)
+        .number(first)
+        .number(askers.len() as u64)
+        .text(&text.id)
+        .text(want.lane.model())
+        .optional(want.concurrency.map(u64::from))
+        .number(want.hold)
+        .all(&calendar_args(calendars.into_iter(), context.now()));
+    for group in groups {
+        args = args.number(group.calls);
+        args = match group.caller {
+            Some(caller) => args
+                .text(&caller.epoch)
+                .text(&caller.limits.definition)
+                .number(caller.hold),
+            None => args.text("").text("").text(""),
+        };
+    }
+    Some(ENTER.on(&keys).arg(args))
+}
+
+fn answer(tag: &Tag, askers: Vec<Asker>, first: u64, reply: &Reply) {
+    let word = reply.text(0);
+    if word == "unknown"
+        && let Some(asker) = askers.first()
+    {
+        tag.lost(&asker.want.epoch);
+    }
+    if word != "ok" {
+        tag.asking.ask_apart();
+        for asker in askers {
+            // Who left meanwhile was given nothing.
+            let _ = asker.answer.send(Answer::Apart);
+        }
+        return;
+    }
+    let seats = first + askers.len() as u64;
+    let mut sequence = reply.number(1);
+    let mut names = reply.text(2).split(',');
+    for (place, asker) in (0..).zip(askers) {
+        let account = names.next().unwrap_or_default();
+        if account.is_empty() {
+            let _ = asker.answer.send(Answer::Apart);
+            continue;
+        }
+        let given = Given {
+            account: account.to_owned(),
+            lease: first + place,
+            sequence,
+            seat: seats + place,
+        };
+        sequence += 1;
+        let Asker {
+            want,
+            caller,
+            answer,
+        } = asker;
+        if let Err(Answer::Given(given)) = answer.send(Answer::Given(given)) {
+            tag.say(Record::cancel(given.lease, want.lane.model()));
+            if let Some(caller) = caller {
+                let leave = Record::leave(given.seat, None, &caller.limits.definition);
+                caller.tag.say(leave);
+            }
+        }
+    }
+}
+
+fn give_up(tag: &Tag, askers: Vec<Asker>, first: u64, has_not_run: bool) {
+    let seats = first + askers.len() as u64;
+    for (place, asker) in (0..).zip(askers) {
+        if !has_not_run {
+            tag.give_up(first + place, asker.want.lane.model());
+            if let Some(caller) = &asker.caller {
+                caller.tag.give_up(seats + place, "");
+            }
+        }
+        let _ = asker.answer.send(Answer::Away);
+    }
+}
