@@ -17,7 +17,7 @@ use snapshot::{
 use crate::{Admit, Clock, Lane, ManualClock, Member, Pick};
 
 /// One Provider with one lane per tier, one client, and a clock that stands at some moment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// The clock.
     pub clock: Arc<ManualClock>,
