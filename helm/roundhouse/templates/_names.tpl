@@ -2,7 +2,7 @@
 {{- define "roundhouse.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: roundhouse
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 

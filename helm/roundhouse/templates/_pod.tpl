@@ -27,7 +27,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.nodeSelector }}
 nodeSelector:
@@ -51,7 +51,7 @@ topologySpreadConstraints:
 {{- define "roundhouse.container" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
-image: {{ include "roundhouse.image" (list $root $values.image) }}
+image: {{ include "roundhouse.image" (list $root $values.image) | quote }}
 imagePullPolicy: {{ $values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false

@@ -40,16 +40,16 @@ true
 {{- if include "roundhouse.store.password" . }}
 - name: redis
   secret:
-    secretName: {{ include "roundhouse.store.secret" . }}
+    secretName: {{ include "roundhouse.store.secret" . | quote }}
     defaultMode: 288 # 0440
-    items: [{key: {{ .Values.redis.existingSecret.key }}, path: password}]
+    items: [{key: {{ .Values.redis.existingSecret.key | quote }}, path: password}]
 {{- end }}
 {{- with .Values.redis.caSecret }}
 {{- if .name }}
 - name: redis-ca
   secret:
-    secretName: {{ .name }}
-    items: [{key: {{ .key }}, path: ca.crt}]
+    secretName: {{ .name | quote }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
 {{- end }}
 {{- end }}
 {{- end }}

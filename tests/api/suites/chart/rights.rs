@@ -1,0 +1,182 @@
+//! Who may do what. Each list is whole: what is not in it is refused.
+
+use std::collections::BTreeSet;
+
+use cluster::{ApiServer, Chart};
+
+/// What is lists of rights begin with in the namespace of the release.
+const OWN: &str = "\
+configmaps [] [] [create]
+configmaps [] [r-discovery-ca] [get update]
+leases.coordination.k8s.io [] [] [create]
+leases.coordination.k8s.io [] [r-operator] [get update]
+secrets [] [] [create]
+secrets [] [r-digest-key] [get]
+secrets [] [r-discovery-ca] [get update]
+";
+
+/// In every namespace.
+const CLUSTER: &str = "\
+subjectaccessreviews.authorization.k8s.io [] [] [create]
+tokenreviews.authentication.k8s.io [] [] [create]
+";
+
+/// In a namespace that is watched, whatever the values.
+const WATCHED: &str = "\
+clientkeys.roundhouse.dev/status [] [] [patch]
+configmaps [] [] [get list watch]
+credentials.roundhouse.dev/status [] [] [patch]
+events.events.k8s.io [] [] [create patch]
+modelroutes.roundhouse.dev [] [] [get list watch]
+modelroutes.roundhouse.dev/status [] [] [patch]
+providers.roundhouse.dev [] [] [get list watch]
+providers.roundhouse.dev/status [] [] [patch]
+";
+
+/// What changes with the values.
+const READ: &str = "\
+clientkeys.roundhouse.dev [] [] [get list watch]
+credentials.roundhouse.dev [] [] [get list watch]
+secrets [] [] [get list watch]
+";
+const MINT: &str = "\
+clientkeys.roundhouse.dev [] [] [get list watch]
+credentials.roundhouse.dev [] [] [get list watch]
+secrets [] [] [get list watch create update]
+";
+const CHANGE: &str = "\
+clientkeys.roundhouse.dev [] [] [get list watch create patch delete]
+credentials.roundhouse.dev [] [] [get list watch create patch delete]
+secrets [] [] [get list watch create update delete]
+";
+
+#[test]
+fn the_operator_has_the_rights_that_its_values_need() {
+    let server = ApiServer::shared();
+    for namespace in ["rights-own", "rights-a", "rights-b", "rights-other"] {
+        server.namespace(namespace);
+    }
+    server.kubectl(&["create", "serviceaccount", "nobody", "--namespace=rights-other"]);
+    for (mint, routes, changes) in [
+        (false, "Disabled", READ),
+        (false, "ReadOnly", READ),
+        (true, "Disabled", MINT),
+        (true, "ReadOnly", MINT),
+        (false, "ReadWrite", CHANGE),
+        (true, "ReadWrite", CHANGE),
+    ] {
+        let values = format!("{{clientKeys: {{mint: {mint}}}, gateway: {{adminRoutes: {routes}}}}}");
+        let chart = Chart::new("r", "rights-own").with(&values);
+        let account = Account::new(server, "rights-own", "r-operator");
+        let check = |chart: &Chart, rights: &[(&str, &[&str])]| {
+            server.kubectl(&["delete", "role,rolebinding", "--all", "--namespace=rights-own"]);
+            chart.install_accounts(server);
+            for (namespace, parts) in rights {
+                account.must_have(namespace, parts, &values);
+            }
+        };
+        let watching = chart.clone().with("watchNamespaces: [rights-a, rights-b]");
+        check(
+            &watching,
+            &[
+                ("rights-own", &[OWN, CLUSTER]),
+                ("rights-a", &[WATCHED, changes, CLUSTER]),
+                ("rights-b", &[WATCHED, changes, CLUSTER]),
+                ("rights-other", &[CLUSTER]),
+            ],
+        );
+        // Watching its own namespace, it has both. Other namespaces keep what they had; a release would take it.
+        check(&chart, &[("rights-own", &[OWN, WATCHED, changes, CLUSTER])]);
+    }
+}
+
+#[test]
+fn the_gateway_has_no_rights() {
+    let server = ApiServer::shared();
+    for namespace in ["rightless", "rightless-watched"] {
+        server.namespace(namespace);
+    }
+    let chart = Chart::new("r", "rightless").with(
+        "{watchNamespaces: [rightless, rightless-watched], clientKeys: {mint: true}, gateway: {adminRoutes: ReadWrite}}",
+    );
+    chart.install_accounts(server);
+    let account = Account::new(server, "rightless", "r-gateway");
+    for namespace in ["rightless", "rightless-watched", "default"] {
+        account.must_have(namespace, &[], "gateway");
+    }
+}
+
+#[test]
+fn two_releases_of_one_name_do_not_meet() {
+    let server = ApiServer::shared();
+    for namespace in ["meeting-one", "meeting-two", "meeting-watched"] {
+        server.namespace(namespace);
+    }
+    for namespace in ["meeting-one", "meeting-two"] {
+        Chart::new("same", namespace)
+            .with("watchNamespaces: [meeting-watched]")
+            .install_accounts(server);
+    }
+    for namespace in ["meeting-one", "meeting-two"] {
+        let account = Account::new(server, namespace, "same-operator");
+        account.must_have("meeting-watched", &[WATCHED, READ, CLUSTER], namespace);
+    }
+}
+
+/// A ServiceAccount that asks what it may do.
+struct Account {
+    server: &'static ApiServer,
+    user: String,
+}
+
+impl Account {
+    fn new(server: &'static ApiServer, namespace: &str, name: &str) -> Self {
+        Self {
+            server,
+            user: format!("system:serviceaccount:{namespace}:{name}"),
+        }
+    }
+
+    /// Fails when it may do more or less than the lists say, and what everybody may.
+    fn must_have(&self, namespace: &str, lists: &[&str], what: &str) {
+        let everybody = listed(self.server, "system:serviceaccount:nowhere:nobody", namespace);
+        let mut found = listed(self.server, &self.user, namespace);
+        found.retain(|right| !everybody.contains(right));
+        let expected = lists.concat();
+        let expected: BTreeSet<String> = merged(expected.lines());
+        assert_eq!(found, expected, "{} in {namespace} with {what}", self.user);
+    }
+}
+
+/// What `user` may do in `namespace`: a line for each, as kubectl lists it with single spaces.
+fn listed(server: &ApiServer, user: &str, namespace: &str) -> BTreeSet<String> {
+    let list = server.kubectl(&[
+        "auth",
+        "can-i",
+        "--list",
+        "--no-headers",
+        "--as",
+        user,
+        "--namespace",
+        namespace,
+    ]);
+    let lines: Vec<String> = list
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    merged(lines.iter().map(String::as_str))
+}
+
+/// Lines with sorted verbs, and one line for a resource that several lists name.
+fn merged<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let mut rights = std::collections::BTreeMap::<String, BTreeSet<String>>::new();
+    for line in lines {
+        let (of, verbs) = line.rsplit_once('[').expect("verbs are last");
+        let verbs = verbs.trim_end_matches(']').split(' ').map(str::to_owned);
+        rights.entry(of.to_owned()).or_default().extend(verbs);
+    }
+    rights
+        .into_iter()
+        .map(|(of, verbs)| format!("{of}[{}]", verbs.into_iter().collect::<Vec<_>>().join(" ")))
+        .collect()
+}
