@@ -73,7 +73,7 @@ impl Chart {
         self.helm(&["template"], &[], None)
     }
 
-    /// Makes the ServiceAccounts, Roles and bindings of the release, and no more. Its namespaces are there already.
+    /// Makes the `ServiceAccounts`, Roles and bindings of the release, and no more. Its namespaces are there already.
     pub fn install_accounts(&self, server: &ApiServer) {
         let mut objects = self.render();
         objects.retain(|object| ACCOUNTS.iter().any(|kind| object["kind"] == *kind));

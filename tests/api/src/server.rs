@@ -81,7 +81,7 @@ impl ApiServer {
         connect(&self.kubeconfig).await
     }
 
-    /// A token of a ServiceAccount, for one hour: for `audiences`, or for the API server when there are none.
+    /// A token of a `ServiceAccount`, for one hour: for `audiences`, or for the API server when there are none.
     pub fn token(&self, namespace: &str, account: &str, audiences: &[&str]) -> String {
         let audiences: Vec<String> = audiences
             .iter()
@@ -99,7 +99,7 @@ impl ApiServer {
         self.kubectl(&arguments).trim_end().to_owned()
     }
 
-    /// The kubeconfig of a ServiceAccount, as a file: for a process that is to have its rights and no others.
+    /// The kubeconfig of a `ServiceAccount`, as a file: for a process that is to have its rights and no others.
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         let path = self.folder.path().join(format!("kubeconfig-{}", number()));
         let text = self.kubeconfig_text_of(namespace, account);
@@ -107,7 +107,7 @@ impl ApiServer {
         path
     }
 
-    /// A client with the rights of a ServiceAccount, for the runtime that it is made on.
+    /// A client with the rights of a `ServiceAccount`, for the runtime that it is made on.
     pub async fn client_of(&self, namespace: &str, account: &str) -> Client {
         connect(&self.kubeconfig_text_of(namespace, account)).await
     }

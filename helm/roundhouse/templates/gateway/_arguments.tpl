@@ -10,7 +10,7 @@
 - --admin-listen=0.0.0.0:9090
 - --admin-routes={{ .Values.gateway.adminRoutes }}
 {{- if .Values.upstreams.allowPrivate }}
-- --allow-private
+- --allow-private-upstreams
 {{- end }}
 - --max-in-flight={{ int .Values.gateway.maxInFlight }}
 - --max-body-memory={{ .Values.gateway.maxBodyMemory }}

@@ -3,9 +3,8 @@
 use cluster::Chart;
 
 #[test]
-fn values_that_are_wrong_are_refused_where_they_are() {
+fn what_the_schema_does_not_know_is_refused_where_it_is() {
     for (values, complaint) in [
-        // What the schema says.
         (
             "gateways: {replicas: 2}",
             "additional properties 'gateways' not allowed",
@@ -80,7 +79,14 @@ fn values_that_are_wrong_are_refused_where_they_are() {
             "redis: {embedded: {maxMemory: 1Gi}}",
             "at '/redis/embedded/maxMemory'",
         ),
-        // What it cannot say.
+    ] {
+        must_be_refused(values, complaint);
+    }
+}
+
+#[test]
+fn values_that_do_not_go_together_are_refused_with_the_reason() {
+    for (values, complaint) in [
         (
             "redis: {mode: None}",
             "set gateway.replicas to 1, or redis.acceptPerReplicaLimits to true",
@@ -123,10 +129,7 @@ fn values_that_are_wrong_are_refused_where_they_are() {
             "gateway.drain.maxSeconds must be at least gateway.drain.minSeconds",
         ),
     ] {
-        let refused = Chart::new("r", "refused").with(values).try_render();
-        assert!(!refused.success, "{values} is accepted");
-        assert!(refused.error.contains(complaint), "{values}: {}", refused.error);
-        assert!(!refused.error.contains("hunter2"), "{values}: {}", refused.error);
+        must_be_refused(values, complaint);
     }
 }
 
@@ -150,4 +153,11 @@ fn a_release_needs_a_name_that_services_can_have() {
             rendered.error
         );
     }
+}
+
+fn must_be_refused(values: &str, complaint: &str) {
+    let refused = Chart::new("r", "refused").with(values).try_render();
+    assert!(!refused.success, "{values} is accepted");
+    assert!(refused.error.contains(complaint), "{values}: {}", refused.error);
+    assert!(!refused.error.contains("hunter2"), "{values}: {}", refused.error);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cluster::{ApiServer, Chart};
 
-/// What is lists of rights begin with in the namespace of the release.
+/// In the namespace of the release.
 const OWN: &str = "\
 configmaps [] [] [create]
 configmaps [] [r-discovery-ca] [get update]
@@ -42,7 +42,7 @@ secrets [] [] [get list watch]
 const MINT: &str = "\
 clientkeys.roundhouse.dev [] [] [get list watch]
 credentials.roundhouse.dev [] [] [get list watch]
-secrets [] [] [get list watch create update]
+secrets [] [] [get list watch create update delete]
 ";
 const CHANGE: &str = "\
 clientkeys.roundhouse.dev [] [] [get list watch create patch delete]
@@ -123,7 +123,7 @@ fn two_releases_of_one_name_do_not_meet() {
     }
 }
 
-/// A ServiceAccount that asks what it may do.
+/// A `ServiceAccount` that asks what it may do.
 struct Account {
     server: &'static ApiServer,
     user: String,
