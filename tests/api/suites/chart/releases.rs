@@ -2,6 +2,7 @@
 //! definitions.
 
 use cluster::{ApiServer, Chart};
+use serde_json::Value;
 
 const DEFINITIONS: [&str; 4] = [
     "clientkeys.roundhouse.dev",
@@ -30,6 +31,7 @@ fn a_release_is_installed_upgraded_and_removed() {
         installed.output
     );
     assert_eq!(definitions(&server), DEFINITIONS);
+    the_advice_is_good(&server, &installed.output);
     let password = password(&server);
     assert!(password.len() >= 48, "it is long");
 
@@ -39,7 +41,6 @@ fn a_release_is_installed_upgraded_and_removed() {
     assert_eq!(replicas, "3");
     assert_eq!(self::password(&server), password, "an upgrade keeps it");
 
-    server.until(&["get", "providers", "--all-namespaces"], |_| true);
     let provider = serde_json::from_str(PROVIDER).expect("it is JSON");
     let applied = server.apply(&[provider], &[]);
     assert!(applied.success, "{}", applied.error);
@@ -86,6 +87,18 @@ fn a_release_is_installed_upgraded_and_removed() {
         &["get", "customresourcedefinitions", "--output=name"],
         str::is_empty,
     );
+}
+
+/// Applies the resources that a user is told to begin with.
+fn the_advice_is_good(server: &ApiServer, notes: &str) {
+    let resources = notes.lines().filter(|line| line.starts_with("{apiVersion: "));
+    let resources: Vec<Value> = resources
+        .map(|line| serde_saphyr::from_str(line).expect("it is YAML"))
+        .collect();
+    assert_eq!(resources.len(), 3, "{notes}");
+    server.until(&["get", "roundhouse", "--all-namespaces"], |_| true);
+    let applied = server.apply(&resources, &["--namespace=life", "--dry-run=server"]);
+    assert!(applied.success, "{}", applied.error);
 }
 
 /// The names of the definitions that there are.

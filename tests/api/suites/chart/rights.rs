@@ -3,6 +3,14 @@
 use std::collections::BTreeSet;
 
 use cluster::{ApiServer, Chart};
+use k8s_openapi::api::{
+    authentication::v1::{TokenReview, TokenReviewSpec},
+    core::v1::Secret,
+};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
 
 /// In the namespace of the release.
 const OWN: &str = "\
@@ -56,7 +64,7 @@ fn the_operator_has_the_rights_that_its_values_need() {
     for namespace in ["rights-own", "rights-a", "rights-b", "rights-other"] {
         server.namespace(namespace);
     }
-    server.kubectl(&["create", "serviceaccount", "nobody", "--namespace=rights-other"]);
+    let account = Account::new(server, "rights-own", "r-operator");
     for (mint, routes, changes) in [
         (false, "Disabled", READ),
         (false, "ReadOnly", READ),
@@ -67,7 +75,6 @@ fn the_operator_has_the_rights_that_its_values_need() {
     ] {
         let values = format!("{{clientKeys: {{mint: {mint}}}, gateway: {{adminRoutes: {routes}}}}}");
         let chart = Chart::new("r", "rights-own").with(&values);
-        let account = Account::new(server, "rights-own", "r-operator");
         let check = |chart: &Chart, rights: &[(&str, &[&str])]| {
             server.kubectl(&["delete", "role,rolebinding", "--all", "--namespace=rights-own"]);
             chart.install_accounts(server);
@@ -123,10 +130,56 @@ fn two_releases_of_one_name_do_not_meet() {
     }
 }
 
+#[tokio::test]
+async fn an_operator_knows_its_gateway_by_the_token_for_operators() {
+    let server = ApiServer::shared();
+    server.namespace("tokens");
+    Chart::new("r", "tokens").install_accounts(server);
+    let operator = server.client_of("tokens", "r-operator").await;
+    let reviews: Api<TokenReview> = Api::all(operator.clone());
+    for (audiences, known) in [(&["roundhouse-discovery"][..], true), (&[], false)] {
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                token: Some(server.token("tokens", "r-gateway", audiences)),
+                audiences: Some(vec!["roundhouse-discovery".to_owned()]),
+            },
+            ..TokenReview::default()
+        };
+        let reviewed = reviews.create(&PostParams::default(), &review).await;
+        let status = reviewed
+            .expect("it may review")
+            .status
+            .expect("the server answers");
+        assert_eq!(
+            status.authenticated == Some(true),
+            known,
+            "{audiences:?}: {:?}",
+            status.error
+        );
+        let user = status.user.and_then(|user| user.username);
+        let gateway = "system:serviceaccount:tokens:r-gateway".to_owned();
+        assert_eq!(user, known.then_some(gateway));
+    }
+
+    let gateway = server.client_of("tokens", "r-gateway").await;
+    let count = async |client| {
+        let secrets: Api<Secret> = Api::namespaced(client, "tokens");
+        secrets
+            .list(&ListParams::default())
+            .await
+            .map(|list| list.items.len())
+    };
+    assert_eq!(count(operator).await.expect("it may"), 0);
+    let refused = count(gateway).await.expect_err("it may not").to_string();
+    assert!(refused.contains("forbidden"), "{refused}");
+}
+
 /// A `ServiceAccount` that asks what it may do.
 struct Account {
     server: &'static ApiServer,
     user: String,
+    /// What everybody may do everywhere.
+    everybody: BTreeSet<String>,
 }
 
 impl Account {
@@ -134,14 +187,14 @@ impl Account {
         Self {
             server,
             user: format!("system:serviceaccount:{namespace}:{name}"),
+            everybody: listed(server, "system:serviceaccount:nowhere:nobody", "default"),
         }
     }
 
     /// Fails when it may do more or less than the lists say, and what everybody may.
     fn must_have(&self, namespace: &str, lists: &[&str], what: &str) {
-        let everybody = listed(self.server, "system:serviceaccount:nowhere:nobody", namespace);
         let mut found = listed(self.server, &self.user, namespace);
-        found.retain(|right| !everybody.contains(right));
+        found.retain(|right| !self.everybody.contains(right));
         let expected = lists.concat();
         let expected: BTreeSet<String> = merged(expected.lines());
         assert_eq!(found, expected, "{} in {namespace} with {what}", self.user);
