@@ -53,7 +53,12 @@ credentials.roundhouse.dev [] [] [get list watch]
 secrets [] [] [get list watch create update delete]
 ";
 const CHANGE: &str = "\
-clientkeys.roundhouse.dev [] [] [get list watch create patch delete]
+clientkeys.roundhouse.dev [] [] [get list watch create delete]
+credentials.roundhouse.dev [] [] [get list watch create patch delete]
+secrets [] [] [get list watch create]
+";
+const MINT_AND_CHANGE: &str = "\
+clientkeys.roundhouse.dev [] [] [get list watch create delete]
 credentials.roundhouse.dev [] [] [get list watch create patch delete]
 secrets [] [] [get list watch create update delete]
 ";
@@ -71,7 +76,7 @@ fn the_operator_has_the_rights_that_its_values_need() {
         (true, "Disabled", MINT),
         (true, "ReadOnly", MINT),
         (false, "ReadWrite", CHANGE),
-        (true, "ReadWrite", CHANGE),
+        (true, "ReadWrite", MINT_AND_CHANGE),
     ] {
         let values = format!("{{clientKeys: {{mint: {mint}}}, gateway: {{adminRoutes: {routes}}}}}");
         let chart = Chart::new("r", "rights-own").with(&values);
