@@ -29,7 +29,7 @@ test: ## Installs what the tests need, then runs every suite.
 	cargo test $(EVERYTHING) --doc --quiet
 	cargo test $(EVERYTHING) --lib --bins --tests --no-fail-fast -- --test-threads 8
 
-check: ## Format, lints, docs, dependency rules, generated files.
+check: ## Format, lints, docs, dependency rules, generated files, the chart.
 	@hack/check-tools.sh
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -37,6 +37,7 @@ check: ## Format, lints, docs, dependency rules, generated files.
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	"$$(hack/check-tools.sh deny)" --log-level warn check bans licenses sources
 	cargo run --quiet --bin xtask -- generate --check
+	hack/chart.sh check
 
 bench: ## Measures the gateway against the yardsticks; see docs/benchmarks.md.
 	bench/run.sh
@@ -49,3 +50,4 @@ fmt: ## Formats the code.
 
 generate: ## Writes the generated files anew.
 	cargo run --quiet --bin xtask -- generate
+	hack/chart.sh generate

@@ -1,13 +1,14 @@
 //! Generation and repository checks: `cargo xtask generate [--check]`.
 
 mod generate;
+mod values;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask generate [--check]
 
-  generate          writes deploy/crds/ from the resource types
-  generate --check  fails when a file there is not what would be written";
+  generate          writes the definitions of the resources, from their types, and the table of the chart's values
+  generate --check  fails when one of these files is not what would be written";
 
 #[expect(clippy::print_stderr, reason = "a tool for the terminal")]
 fn main() -> ExitCode {

@@ -1,14 +1,18 @@
 //! A real API server with an etcd of its own, for suites that ask what a cluster would say.
 //!
-//! Start reading at [`ApiServer`]. The programs come from `hack/kube-tools.sh`.
+//! Start reading at [`ApiServer`], and at [`Chart`] for what an installation is made of. The programs come from
+//! `hack/kube-tools.sh`.
 #![expect(
     clippy::missing_panics_doc,
     reason = "a harness reports by panicking; every function here may"
 )]
 
+mod chart;
 mod identities;
 mod process;
 mod programs;
 mod server;
 
-pub use server::{ApiServer, Output};
+pub use chart::Chart;
+pub use programs::Output;
+pub use server::ApiServer;

@@ -3,8 +3,11 @@
 use std::{
     fs,
     path::PathBuf,
-    process::{Command, Stdio},
-    sync::LazyLock,
+    process::Command,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -14,12 +17,13 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     identities,
     process::{Process, stop},
-    programs,
+    programs::{self, Output},
 };
 
 /// How long anything may take on a busy machine.
@@ -36,17 +40,6 @@ pub struct ApiServer {
     etcd: Process,
     kubeconfig: String,
     folder: TempDir,
-}
-
-/// What a program said.
-#[derive(Debug)]
-pub struct Output {
-    /// Whether it exited with 0.
-    pub success: bool,
-    /// Standard output.
-    pub output: String,
-    /// Standard error.
-    pub error: String,
 }
 
 impl ApiServer {
@@ -85,11 +78,45 @@ impl ApiServer {
 
     /// A client with all rights, for the runtime that it is made on.
     pub async fn client(&self) -> Client {
-        let kubeconfig = Kubeconfig::from_yaml(&self.kubeconfig).expect("the file is a kubeconfig");
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .expect("the kubeconfig is complete");
-        Client::try_from(config).expect("a client can be made")
+        connect(&self.kubeconfig).await
+    }
+
+    /// A token of a `ServiceAccount`, for one hour: for `audiences`, or for the API server when there are none.
+    pub fn token(&self, namespace: &str, account: &str, audiences: &[&str]) -> String {
+        let audiences: Vec<String> = audiences
+            .iter()
+            .map(|audience| format!("--audience={audience}"))
+            .collect();
+        let mut arguments = vec![
+            "create",
+            "token",
+            account,
+            "--namespace",
+            namespace,
+            "--duration=1h",
+        ];
+        arguments.extend(audiences.iter().map(String::as_str));
+        self.kubectl(&arguments).trim_end().to_owned()
+    }
+
+    /// The kubeconfig of a `ServiceAccount`, as a file: for a process that is to have its rights and no others.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let path = self.folder.path().join(format!("kubeconfig-{}", number()));
+        let text = self.kubeconfig_text_of(namespace, account);
+        fs::write(&path, text).expect("the folder is writable");
+        path
+    }
+
+    /// A client with the rights of a `ServiceAccount`, for the runtime that it is made on.
+    pub async fn client_of(&self, namespace: &str, account: &str) -> Client {
+        connect(&self.kubeconfig_text_of(namespace, account)).await
+    }
+
+    fn kubeconfig_text_of(&self, namespace: &str, account: &str) -> String {
+        let token = self.token(namespace, account, &[]);
+        let mut config: Value = serde_json::from_str(&self.kubeconfig).expect("the file is written as JSON");
+        config["users"][0]["user"] = json!({"token": token});
+        config.to_string()
     }
 
     /// Makes a namespace for one test.
@@ -107,22 +134,26 @@ impl ApiServer {
 
     /// Runs kubectl; that it fails is something to look at.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Output {
-        let done = Command::new(programs::built("kubectl"))
-            .arg("--kubeconfig")
-            .arg(self.kubeconfig())
-            .arg("--cache-dir")
-            .arg(self.folder.path().join("kubectl"))
-            .args(arguments)
-            // Plug-ins and settings of whoever runs the tests are not the test's.
-            .env("HOME", self.folder.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("kubectl starts");
-        Output {
-            success: done.status.success(),
-            output: String::from_utf8_lossy(&done.stdout).into_owned(),
-            error: String::from_utf8_lossy(&done.stderr).into_owned(),
-        }
+        Output::of(
+            Command::new(programs::built("kubectl"))
+                .arg("--kubeconfig")
+                .arg(self.kubeconfig())
+                .arg("--cache-dir")
+                .arg(self.folder.path().join("kubectl"))
+                .args(arguments)
+                // Plug-ins and settings of whoever runs the tests are not the test's.
+                .env("HOME", self.folder.path()),
+        )
+    }
+
+    /// Applies manifests, each the text of an object, as `kubectl apply --server-side` with `arguments` does.
+    pub fn apply(&self, manifests: &[Value], arguments: &[&str]) -> Output {
+        let file = self.folder.path().join(format!("manifests-{}.json", number()));
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
+        fs::write(&file, list.to_string()).expect("the folder is writable");
+        let file = file.to_str().expect("the path is text");
+        let apply = ["apply", "--server-side", "--validate=strict", "-f", file];
+        self.try_kubectl(&[&apply, arguments].concat())
     }
 
     /// Asks kubectl again and again until it succeeds with an output that is `good`, and returns that.
@@ -168,6 +199,20 @@ impl ApiServer {
             thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+async fn connect(kubeconfig: &str) -> Client {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).expect("the text is a kubeconfig");
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .expect("the kubeconfig is complete");
+    Client::try_from(config).expect("a client can be made")
+}
+
+/// Another one each time, for names of files.
+fn number() -> u64 {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
 fn start_etcd(folder: &TempDir, url: &str) -> Process {
