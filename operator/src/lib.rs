@@ -10,5 +10,15 @@
 //!                                     └──> status <─┘
 //! ```
 
+pub mod arguments;
+pub mod commands;
+pub mod digest_key;
 pub mod gateways;
+pub mod index;
+pub mod kubernetes;
+pub mod metrics;
+pub mod monitor;
+pub mod process;
+pub mod publish;
 pub mod published;
+pub mod watch;

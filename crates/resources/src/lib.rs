@@ -12,8 +12,10 @@ pub mod condition;
 pub mod kinds;
 pub mod manifest;
 mod object;
+mod references;
 pub mod schema;
 
 pub use compile::{Compiled, Place, compile};
 pub use condition::{Condition, ConditionType, ObjectConditions, Reason};
 pub use object::{Identity, Kind, Object, Objects, SecretValue, SecretValues};
+pub use references::references;

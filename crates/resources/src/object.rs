@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use snapshot::{ObjectName, Secret};
 
 use crate::kinds::{ClientKey, Credential, ModelRoute, Provider};
@@ -107,6 +108,30 @@ impl Object {
             Self::ConfigMap(_) => Kind::ConfigMap,
         }
     }
+
+    /// Whether [`crate::compile()`] sees no difference to `other`, an object of the same name: only status, annotations
+    /// or versions differ, if anything does.
+    pub fn compiles_like(&self, other: &Self) -> bool {
+        // Labels select Credentials, and the older one of two client keys with one value keeps it.
+        let described = |a: &ObjectMeta, b: &ObjectMeta| {
+            a.labels == b.labels && a.creation_timestamp == b.creation_timestamp
+        };
+        match (self, other) {
+            (Self::Provider(a), Self::Provider(b)) => a.spec == b.spec && described(&a.metadata, &b.metadata),
+            (Self::Credential(a), Self::Credential(b)) => {
+                a.spec == b.spec && described(&a.metadata, &b.metadata)
+            }
+            (Self::ModelRoute(a), Self::ModelRoute(b)) => {
+                a.spec == b.spec && described(&a.metadata, &b.metadata)
+            }
+            (Self::ClientKey(a), Self::ClientKey(b)) => {
+                a.spec == b.spec && described(&a.metadata, &b.metadata)
+            }
+            (Self::Secret(a), Self::Secret(b)) => a == b,
+            (Self::ConfigMap(a), Self::ConfigMap(b)) => a == b,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Debug for Object {
@@ -153,18 +178,34 @@ impl SecretValues {
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     objects: BTreeMap<Identity, Object>,
+    withheld: BTreeMap<Identity, Arc<str>>,
 }
 
 impl Objects {
     /// Puts an object in, in the place of one of the same kind and name.
     pub fn insert(&mut self, name: ObjectName, object: Object) {
         let kind = object.kind();
-        self.objects.insert(Identity { kind, name }, object);
+        let identity = Identity { kind, name };
+        self.withheld.remove(&identity);
+        self.objects.insert(identity, object);
     }
 
     /// Takes an object out.
     pub fn remove(&mut self, identity: &Identity) -> Option<Object> {
+        self.withheld.remove(identity);
         self.objects.remove(identity)
+    }
+
+    /// Takes out a Secret or `ConfigMap` that exists and may not be used. `why` goes on from "it cannot be used:" in the
+    /// conditions of what refers to it.
+    pub fn withhold(&mut self, identity: Identity, why: impl Into<Arc<str>>) {
+        self.objects.remove(&identity);
+        self.withheld.insert(identity, why.into());
+    }
+
+    /// Why a Secret or `ConfigMap` that exists may not be used.
+    pub fn withheld(&self, identity: &Identity) -> Option<&str> {
+        self.withheld.get(identity).map(|why| &**why)
     }
 
     /// The object of this kind and name.
@@ -210,7 +251,7 @@ impl Extend<(ObjectName, Object)> for Objects {
     }
 }
 
-fn identity(kind: Kind, namespace: &str, name: &str) -> Option<Identity> {
+pub(crate) fn identity(kind: Kind, namespace: &str, name: &str) -> Option<Identity> {
     let name = ObjectName::new(namespace, name).ok()?;
     Some(Identity { kind, name })
 }

@@ -3,9 +3,10 @@
 use snapshot::Secret;
 
 use crate::{
-    Objects, Reason, SecretValue,
+    Kind, Objects, Reason, SecretValue,
     condition::Refusal,
     kinds::{CaKind, CaReference, SecretKeyReference},
+    object::identity,
 };
 
 /// A value that goes into a header: newlines at its end are taken off, other control characters are not
@@ -51,7 +52,8 @@ pub(super) fn certificates(
         }
         CaKind::ConfigMap => {
             let Some(values) = objects.config_map(namespace, name) else {
-                let message = format!("there is no ConfigMap {name} in namespace {namespace}");
+                let message = withheld(objects, Kind::ConfigMap, namespace, name)
+                    .unwrap_or_else(|| format!("there is no ConfigMap {name} in namespace {namespace}"));
                 return Err(Refusal::new(Reason::ConfigMapMissing, message));
             };
             let message = || format!("ConfigMap {name} has no key {key}");
@@ -69,7 +71,8 @@ pub(super) fn certificates(
 
 fn value(objects: &Objects, namespace: &str, name: &str, key: &str) -> Result<Secret, Refusal> {
     let Some(values) = objects.secret(namespace, name) else {
-        let message = format!("there is no usable Secret {name} in namespace {namespace}");
+        let message = withheld(objects, Kind::Secret, namespace, name)
+            .unwrap_or_else(|| format!("there is no usable Secret {name} in namespace {namespace}"));
         return Err(Refusal::new(Reason::SecretMissing, message));
     };
     match values.0.get(key) {
@@ -83,4 +86,9 @@ fn value(objects: &Objects, namespace: &str, name: &str, key: &str) -> Result<Se
             format!("Secret {name} has no key {key}"),
         )),
     }
+}
+
+fn withheld(objects: &Objects, kind: Kind, namespace: &str, name: &str) -> Option<String> {
+    let why = objects.withheld(&identity(kind, namespace, name)?)?;
+    Some(format!("{kind} {name} cannot be used: {why}"))
 }

@@ -435,3 +435,48 @@ fn every_object_has_conditions_in_order() {
         );
     }
 }
+
+#[test]
+fn a_secret_that_may_not_be_used_is_missing_and_the_condition_says_why() {
+    let mut world = World::default()
+        .provider("up", json!({}))
+        .credential("one", json!({}))
+        .secret("one", "a key");
+    let secret = world.0.iter().map(|(identity, _)| identity.clone()).last();
+    world
+        .0
+        .withhold(secret.expect("Secrets come last"), "it has no label");
+    let compiled = world.compile();
+    assert_eq!(reason(&compiled, Kind::Credential, "one"), Reason::SecretMissing);
+    assert!(
+        message(&compiled).contains("Secret one cannot be used: it has no label"),
+        "{}",
+        message(&compiled)
+    );
+    let usable = world.secret("one", "a key").compile();
+    assert_eq!(reason(&usable, Kind::Credential, "one"), Reason::Resolved);
+}
+
+#[test]
+fn only_what_compile_looks_at_makes_objects_differ() {
+    let object = |change: fn(&mut kinds::Credential)| {
+        let fields = json!({"providerRef": {"name": "up"}, "apiKey": {"secretRef": {"name": "key"}}});
+        let mut credential = kinds::Credential::new("one", spec(fields));
+        change(&mut credential);
+        Object::Credential(Arc::new(credential))
+    };
+    let before = object(|_| ());
+    assert!(before.compiles_like(&object(|it| {
+        it.metadata.resource_version = Some("2".to_owned());
+        it.metadata.annotations = Some(BTreeMap::from([("a".to_owned(), "b".to_owned())]));
+        it.status = Some(kinds::Status::default());
+    })));
+    let differing: [fn(&mut kinds::Credential); 3] = [
+        |it| it.spec.weight = 7,
+        |it| it.metadata.labels = Some(BTreeMap::from([("a".to_owned(), "b".to_owned())])),
+        |it| it.metadata.creation_timestamp = Some(serde_json::from_str("\"2026-01-02T03:04:05Z\"").unwrap()),
+    ];
+    for change in differing {
+        assert!(!before.compiles_like(&object(change)));
+    }
+}
