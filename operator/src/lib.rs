@@ -10,5 +10,10 @@
 //!                                     └──> status <─┘
 //! ```
 
+pub mod authority;
+pub mod discovery;
 pub mod gateways;
+pub mod identity;
 pub mod published;
+pub mod refusals;
+pub mod serve;
