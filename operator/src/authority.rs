@@ -12,13 +12,14 @@ mod decide;
 mod keep;
 mod leaf;
 mod material;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 use kube::Client;
 use pool::Clock;
 use rand::RngExt;
-use rustls::sign::CertifiedKey;
 use tokio::{sync::watch, time::sleep};
 
 use self::{keep::Keeper, leaf::Leaf};

@@ -6,7 +6,7 @@
 mod claims;
 mod remembered;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

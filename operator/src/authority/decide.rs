@@ -6,7 +6,7 @@ use super::Lives;
 
 /// From when to when a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
+pub(super) struct Validity {
     /// Its first moment.
     pub from: Timestamp,
     /// Its end.

@@ -81,8 +81,10 @@ impl Session {
         let end = match self.subscribed(&mut incoming).await {
             Ok((node, known)) => self.follow(&node, known, incoming).await,
             Err(end) => {
-                let refusals = &self.shared.discovery.refusals;
-                refusals.tell(self.connection.peer, "no_subscription", &end);
+                if let End::Misspoken(_) = end {
+                    let refusals = &self.shared.discovery.refusals;
+                    refusals.tell(self.connection.peer, "no_subscription", &end);
+                }
                 end
             }
         };

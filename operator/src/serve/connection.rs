@@ -3,7 +3,7 @@
 use std::{convert::Infallible, pin::pin, time::Duration};
 
 use axum::{Router, body::Body};
-use http::{Request, Response};
+use http::Request;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -34,8 +34,8 @@ const SEND_BUFFER: usize = 256 << 10;
 /// Bytes of a request's header fields. Tokens of Kubernetes are some 1,500.
 const HEAD_MAX: u32 = 32 << 10;
 
-/// How long calls may go on after a connection was asked to end. Whoever serves cuts it earlier.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a peer may take to agree to the end of a connection, and calls that came just then to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Spawns the calls of a connection where the server waits for them.
 #[derive(Clone, Debug)]
