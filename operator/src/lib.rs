@@ -11,9 +11,12 @@
 //! ```
 
 pub mod arguments;
+pub mod authority;
 pub mod commands;
 pub mod digest_key;
+pub mod discovery;
 pub mod gateways;
+pub mod identity;
 pub mod index;
 pub mod kubernetes;
 pub mod metrics;
@@ -21,4 +24,6 @@ pub mod monitor;
 pub mod process;
 pub mod publish;
 pub mod published;
+pub mod refusals;
+pub mod serve;
 pub mod watch;

@@ -1,0 +1,193 @@
+//! The Secret and the `ConfigMap`: read, and written by compare-and-swap.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use pool::Clock;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
+
+use super::{
+    AuthoritySettings,
+    certificate::{Authority, CertificateError},
+    decide::{Step, decide},
+    material::{Material, apply},
+};
+
+/// How long one call to the API server may take.
+const CALL: Duration = Duration::from_secs(5);
+
+/// Steps of one look. A start takes four; more happen when others take them at the same time.
+const STEPS_MAX: usize = 24;
+
+/// Who writes.
+const MANAGER: &str = "roundhouse-operator";
+
+/// The key of the `ConfigMap`.
+const PUBLISHED: &str = "ca.crt";
+
+/// Why the authority is not known to be as it should be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeepError {
+    /// The API server refused, or is not there.
+    #[error("cannot {what}")]
+    Api {
+        what: &'static str,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server does not answer.
+    #[error("cannot {what}: no answer within {CALL:?}")]
+    Timeout { what: &'static str },
+    /// Others write all the time.
+    #[error("it was changed by others {STEPS_MAX} times in a row")]
+    Contended,
+    /// A certificate cannot be made.
+    #[error("no certificate can be made")]
+    Certificate(#[from] CertificateError),
+}
+
+/// Looks after the authority.
+pub(super) struct Keeper {
+    settings: AuthoritySettings,
+    secrets: Api<Secret>,
+    maps: Api<ConfigMap>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Whether a write came through; when not, another was first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Yes,
+    Outrun,
+}
+
+impl Keeper {
+    pub(super) fn new(client: Client, settings: AuthoritySettings, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            secrets: Api::namespaced(client.clone(), &settings.namespace),
+            maps: Api::namespaced(client, &settings.namespace),
+            settings,
+            clock,
+        }
+    }
+
+    /// Does all that is to be done at this moment, and gives the one that signs.
+    pub(super) async fn look(&self) -> Result<Authority, KeepError> {
+        for _ in 0..STEPS_MAX {
+            // In this order: what is written to the `ConfigMap` is then never older than what was read of it.
+            let map = within("read the ConfigMap", self.maps.get_opt(&self.settings.name)).await?;
+            let secret = within("read the Secret", self.secrets.get_opt(&self.settings.name)).await?;
+            let material = Material::read(secret.as_ref().unwrap_or(&Secret::default()));
+            let known = map.as_ref().and_then(|map| map.data.as_ref()?.get(PUBLISHED));
+            let standing = material.standing(known.map(String::as_str));
+            let now = self.clock.now();
+            match (decide(&standing, &self.settings.lives, now), material.current) {
+                (Step::Rest, Some(current)) => return Ok(current),
+                (Step::Publish | Step::Rest, _) => {
+                    self.publish(map, material.published).await?;
+                }
+                (step, _) => self.change(secret, step).await?,
+            }
+        }
+        Err(KeepError::Contended)
+    }
+
+    async fn change(&self, secret: Option<Secret>, step: Step) -> Result<(), KeepError> {
+        let is_new = secret.is_none();
+        let mut secret = secret.unwrap_or_else(|| Secret {
+            metadata: self.metadata(),
+            type_: Some("Opaque".to_owned()),
+            ..Secret::default()
+        });
+        apply(&mut secret, step, &self.settings.lives, self.clock.now())?;
+        let written = write("write the Secret", &self.secrets, is_new, &secret).await?;
+        if written == Written::Yes {
+            let name = &self.settings.name;
+            match step {
+                Step::Begin => tracing::info!(secret = name, "made an authority for discovery"),
+                Step::Prepare => tracing::info!(secret = name, "made a successor of discovery's authority"),
+                Step::Promote => tracing::info!(secret = name, "the successor signs from now on"),
+                Step::Note | Step::Tidy | Step::Publish | Step::Rest => (),
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, map: Option<ConfigMap>, certificates: String) -> Result<(), KeepError> {
+        let is_new = map.is_none();
+        let mut map = map.unwrap_or_else(|| ConfigMap {
+            metadata: self.metadata(),
+            ..ConfigMap::default()
+        });
+        map.data
+            .get_or_insert_default()
+            .insert(PUBLISHED.to_owned(), certificates);
+        write("write the ConfigMap", &self.maps, is_new, &map)
+            .await
+            .map(drop)
+    }
+
+    fn metadata(&self) -> ObjectMeta {
+        let managed_by = ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
+        ObjectMeta {
+            name: Some(self.settings.name.clone()),
+            namespace: Some(self.settings.namespace.clone()),
+            labels: Some(BTreeMap::from([managed_by])),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+/// Makes an object, or replaces the one that was read.
+async fn write<K>(
+    what: &'static str,
+    api: &Api<K>,
+    is_new: bool,
+    object: &K,
+) -> Result<Written, KeepError>
+where
+    K: kube::Resource + Clone + Serialize + DeserializeOwned + Debug,
+{
+    let parameters = PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let name = object.meta().name.as_deref().unwrap_or_default();
+    let written = if is_new {
+        within(what, api.create(&parameters, object)).await
+    } else {
+        within(what, api.replace(name, &parameters, object)).await
+    };
+    match written {
+        Ok(_) => Ok(Written::Yes),
+        // Another was first, or it is gone: what to do is decided by what is there then.
+        Err(KeepError::Api { source, .. }) if is_outrun(&source, is_new) => Ok(Written::Outrun),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_outrun(error: &kube::Error, is_new: bool) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code == 409 || (status.code == 404 && !is_new),
+        _ => false,
+    }
+}
+
+async fn within<T>(
+    what: &'static str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, KeepError> {
+    match timeout(CALL, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(KeepError::Api {
+            what,
+            source: Box::new(source),
+        }),
+        Err(_) => Err(KeepError::Timeout { what }),
+    }
+}
