@@ -11,4 +11,6 @@
 //! ```
 
 pub mod gateways;
+pub mod mint;
 pub mod published;
+pub mod within;

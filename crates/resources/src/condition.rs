@@ -86,6 +86,8 @@ pub enum Reason {
     WeakKey,
     /// Not accepted: another `ClientKey` has the same key.
     DuplicateKey,
+    /// Not accepted: the Secret for a minted key is there and was not made for it.
+    SecretExists,
     /// Refs resolved: all of them.
     Resolved,
     /// Refs not resolved: no such Provider.
@@ -122,6 +124,7 @@ impl Reason {
             Self::UnknownTimeZone => "UnknownTimeZone",
             Self::WeakKey => "WeakKey",
             Self::DuplicateKey => "DuplicateKey",
+            Self::SecretExists => "SecretExists",
             Self::Resolved => "Resolved",
             Self::ProviderNotFound => "ProviderNotFound",
             Self::ProviderNotUsable => "ProviderNotUsable",

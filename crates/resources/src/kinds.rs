@@ -11,7 +11,10 @@ mod model_route;
 mod provider;
 mod window;
 
-pub use client_key::{ClientKey, ClientKeySpec, ClientLimits, ClientModels, WhenStoreIsAway};
+pub use client_key::{
+    ClientKey, ClientKeySpec, ClientLimits, ClientModels, CreationPolicy, MintTarget, Rotation,
+    WhenStoreIsAway,
+};
 pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference, Status};
 pub use credential::{ApiKey, Credential, CredentialModels, CredentialSpec, Quota};
 pub use model_route::{
@@ -32,6 +35,10 @@ pub(crate) const MODEL_NAME: &str = r"^[^\s*]+$";
 pub(crate) const MODEL_PATTERN: &str = r"^\S+$";
 /// The pattern of a header's name.
 pub(crate) const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+/// The pattern of a Secret's name.
+pub(crate) const SECRET_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The pattern of a key within a Secret.
+pub(crate) const SECRET_KEY: &str = "^[-._a-zA-Z0-9]+$";
 /// The pattern of a window's name.
 pub(crate) const WINDOW_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// The pattern of a time of day.

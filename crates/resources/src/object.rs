@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use snapshot::{ObjectName, Secret};
 
-use crate::kinds::{ClientKey, Credential, ModelRoute, Provider};
+use crate::{
+    Minted,
+    kinds::{ClientKey, Credential, ModelRoute, Provider},
+};
 
 /// The kinds of object that may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,7 +122,12 @@ impl fmt::Debug for Object {
 
 /// The values of one Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecretValues(pub BTreeMap<String, SecretValue>);
+pub struct SecretValues {
+    /// Its values by key.
+    pub values: BTreeMap<String, SecretValue>,
+    /// What it says of a client key that was minted into it; `None` when none was. Files have no such Secrets.
+    pub minted: Option<Minted>,
+}
 
 /// One value of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,9 +139,9 @@ pub enum SecretValue {
 }
 
 impl SecretValues {
-    /// Takes the `data` of a Secret from an API server. A value that still holds `${NAME}` was meant for a
-    /// file and is not a key.
-    pub fn from_cluster(data: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+    /// Takes the `data` and metadata of a Secret from an API server. A value that still holds `${NAME}` was meant
+    /// for a file and is not a key.
+    pub fn from_cluster(data: impl IntoIterator<Item = (String, Vec<u8>)>, metadata: &ObjectMeta) -> Self {
         let values = data.into_iter().map(|(key, bytes)| {
             let reference = std::str::from_utf8(&bytes)
                 .ok()
@@ -145,7 +154,16 @@ impl SecretValues {
             };
             (key, value)
         });
-        Self(values.collect())
+        Self {
+            values: values.collect(),
+            minted: Minted::of(metadata),
+        }
+    }
+}
+
+impl From<BTreeMap<String, SecretValue>> for SecretValues {
+    fn from(values: BTreeMap<String, SecretValue>) -> Self {
+        Self { values, minted: None }
     }
 }
 

@@ -115,7 +115,7 @@ pub struct SecretKeyReference {
     pub key: String,
 }
 
-fn api_key() -> String {
+pub(super) fn api_key() -> String {
     "api-key".to_owned()
 }
 
