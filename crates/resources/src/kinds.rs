@@ -9,13 +9,14 @@ mod common;
 mod credential;
 mod model_route;
 mod provider;
+mod status;
 mod window;
 
 pub use client_key::{
     ClientKey, ClientKeySpec, ClientLimits, ClientModels, CreationPolicy, MintTarget, Rotation,
     WhenStoreIsAway,
 };
-pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference, Status};
+pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference};
 pub use credential::{ApiKey, Credential, CredentialModels, CredentialSpec, Quota};
 pub use model_route::{
     CredentialSelector, FallbackReason, ModelRoute, ModelRouteSpec, Retry, StreamStart, Target,
@@ -24,6 +25,10 @@ pub use provider::{
     Affinity, AffinityKey, Api, Auth, AuthType, Azure, AzureUrlStyle, Breaker, CaKind, CaReference, Dialect,
     ErrorMatch, ErrorRule, Fault, Header, HeaderValueFrom, Listed, Provider, ProviderLimits, ProviderSpec,
     RestKind, RestOf, RestReach, Selection, Service, ServiceScheme, Strategy, Timeouts, Tls,
+};
+pub use status::{
+    ClientKeyStatus, CredentialCount, CredentialStatus, Distribution, LastError, LastHandled,
+    ModelRouteStatus, ObservedSecret, ProviderStatus, RestStatus, UsageStatus, WindowStatus,
 };
 pub use window::{Calendar, CalendarUnit, Weekday, Window};
 

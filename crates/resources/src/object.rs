@@ -171,6 +171,8 @@ impl From<BTreeMap<String, SecretValue>> for SecretValues {
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     objects: BTreeMap<Identity, Object>,
+    /// Of Secrets from an API server: the `metadata.resourceVersion` that their values were read with.
+    secret_versions: BTreeMap<ObjectName, Arc<str>>,
 }
 
 impl Objects {
@@ -180,9 +182,24 @@ impl Objects {
         self.objects.insert(Identity { kind, name }, object);
     }
 
+    /// Puts the values of a Secret in, with the `metadata.resourceVersion` of the read that brought them, which the
+    /// status of what uses them tells.
+    pub fn insert_secret(&mut self, name: ObjectName, values: Arc<SecretValues>, resource_version: Arc<str>) {
+        self.secret_versions.insert(name.clone(), resource_version);
+        self.insert(name, Object::Secret(values));
+    }
+
     /// Takes an object out.
     pub fn remove(&mut self, identity: &Identity) -> Option<Object> {
+        if identity.kind == Kind::Secret {
+            self.secret_versions.remove(&identity.name);
+        }
         self.objects.remove(identity)
+    }
+
+    /// The `metadata.resourceVersion` that the values of a Secret were read with; `None` for one of a file.
+    pub fn secret_version(&self, name: &ObjectName) -> Option<&Arc<str>> {
+        self.secret_versions.get(name)
     }
 
     /// The object of this kind and name.
