@@ -10,6 +10,7 @@
 //!                                     └──> status <─┘
 //! ```
 
+pub mod admin;
 pub mod gateways;
 pub mod mint;
 pub mod published;

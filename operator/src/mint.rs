@@ -21,6 +21,7 @@ use tokio::{
 };
 
 pub use decide::{Change, Decision, decide};
+pub(crate) use keys::LABELS;
 pub use keys::{Facts, facts};
 pub use settle::{MintError, settle};
 
