@@ -13,7 +13,7 @@ use std::{
 };
 
 use resources::Identity;
-use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot};
+use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot, Timestamp};
 
 pub(crate) use names::{Names, Served, Unknown};
 pub(crate) use provider::{LiveCredential, LiveProvider, member};
@@ -37,9 +37,17 @@ pub(crate) struct Live {
     /// Providers that can be called.
     pub(crate) providers: HashMap<ProviderName, Arc<LiveProvider>>,
     /// Callers by the digest of their key.
-    clients: HashMap<KeyDigest, Arc<LiveClient>>,
+    clients: HashMap<KeyDigest, Known>,
     /// The caller without a key, where allowed.
     anonymous: Option<Arc<LiveClient>>,
+}
+
+/// The caller that a key stands for.
+pub(crate) struct Known {
+    /// Who it is.
+    pub(crate) caller: Arc<LiveClient>,
+    /// When the key stops working because another took its place.
+    pub(crate) valid_until: Option<Timestamp>,
 }
 
 /// One caller with its counters.
@@ -74,7 +82,13 @@ impl Live {
                 meters: metrics.client(&client.name),
                 client: (**client).clone(),
             });
-            clients.extend(client.digests.iter().map(|digest| (*digest, live.clone())));
+            clients.extend(client.keys.iter().map(|key| {
+                let known = Known {
+                    caller: live.clone(),
+                    valid_until: key.valid_until,
+                };
+                (key.digest, known)
+            }));
         }
         let anonymous = allow_anonymous.then(|| Arc::new(anonymous(metrics)));
         Self {
@@ -89,7 +103,7 @@ impl Live {
     }
 
     /// The caller that presents `key`.
-    pub(crate) fn client(&self, digests: &DigestKey, key: &[u8]) -> Option<&Arc<LiveClient>> {
+    pub(crate) fn client(&self, digests: &DigestKey, key: &[u8]) -> Option<&Known> {
         self.clients.get(&digests.digest(key))
     }
 
@@ -120,7 +134,7 @@ fn anonymous(metrics: &Metrics) -> LiveClient {
         meters: metrics.client(&name),
         client: Client {
             name,
-            digests: Vec::new(),
+            keys: Vec::new(),
             admin: false,
             models: Vec::new(),
             limits: snapshot::CallLimits::default(),

@@ -11,7 +11,7 @@ mod report;
 mod scan;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::PathBuf,
     sync::Arc,
@@ -256,10 +256,12 @@ fn local_client(key: &Secret) -> Vec<(ObjectName, Object)> {
     // No Secret of a file can have this name: it holds a colon.
     let secret = format!("{LOCAL_CLIENT}:key");
     let spec = ClientKeySpec {
-        secret_ref: SecretKeyReference {
+        secret_ref: Some(SecretKeyReference {
             name: secret.clone(),
             key: "api-key".to_owned(),
-        },
+        }),
+        target: None,
+        rotation: None,
         admin: true,
         models: None,
         limits: None,
@@ -267,8 +269,8 @@ fn local_client(key: &Secret) -> Vec<(ObjectName, Object)> {
         expires_at: None,
         debug_headers: true,
     };
-    let values = [("api-key".to_owned(), SecretValue::Known(key.clone()))];
-    let values = Object::Secret(Arc::new(SecretValues(values.into())));
+    let values = BTreeMap::from([("api-key".to_owned(), SecretValue::Known(key.clone()))]);
+    let values = Object::Secret(Arc::new(SecretValues::from(values)));
     let client = Object::ClientKey(Arc::new(ClientKey::new(LOCAL_CLIENT, spec)));
     let mut objects = vec![((*name).clone(), client)];
     objects.extend(

@@ -10,6 +10,7 @@
 //!                                     └──> status <─┘
 //! ```
 
+pub mod admin;
 pub mod arguments;
 pub mod authority;
 pub mod commands;
@@ -20,6 +21,7 @@ pub mod identity;
 pub mod index;
 pub mod kubernetes;
 pub mod metrics;
+pub mod mint;
 pub mod monitor;
 pub mod process;
 pub mod publish;
@@ -27,3 +29,4 @@ pub mod published;
 pub mod refusals;
 pub mod serve;
 pub mod watch;
+pub mod within;

@@ -107,6 +107,7 @@ fn compiled(
 mod tests {
     use std::collections::BTreeMap;
 
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use prometheus::Registry;
     use resources::{
         Condition, ConditionType, Identity, Kind, Object, Reason, SecretValues,
@@ -127,7 +128,8 @@ mod tests {
         let credential =
             r#"{"metadata":{},"spec":{"providerRef":{"name":"p"},"apiKey":{"secretRef":{"name":"s"}}}}"#;
         let credential: Credential = serde_json::from_str(credential).unwrap();
-        let secret = SecretValues::from_cluster([("api-key".to_owned(), b"canary-0123".to_vec())]);
+        let secret = [("api-key".to_owned(), b"canary-0123".to_vec())];
+        let secret = SecretValues::from_cluster(secret, &ObjectMeta::default());
         let mut objects = Objects::default();
         objects.extend([
             (name("p"), Object::Provider(Arc::new(provider))),

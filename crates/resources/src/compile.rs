@@ -66,7 +66,7 @@ pub fn compile(objects: &Objects, key: &DigestKey, place: Place) -> Compiled {
         };
         compiling.conclude(identity, verdict);
     }
-    for (identity, verdict) in client::compile(&mut compiling) {
+    for (identity, verdict) in client::compile(&mut compiling, place) {
         compiling.conclude(&identity, verdict);
     }
     let mut compiled = compiling.compiled;

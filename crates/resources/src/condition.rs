@@ -45,6 +45,18 @@ pub enum ConditionType {
     Accepted,
     /// What it refers to exists and can be used.
     ResolvedRefs,
+    /// It can be used now, or again without anybody's help.
+    Ready,
+    /// Every gateway serves this version of it.
+    Programmed,
+    /// A Credential rests.
+    CoolingDown,
+    /// The quota of a Credential is used up.
+    QuotaExhausted,
+    /// It is on its way to the gateways. Told only while it is so.
+    Reconciling,
+    /// Nothing gets better until somebody changes it. Told only while it is so.
+    Stalled,
 }
 
 impl ConditionType {
@@ -53,6 +65,12 @@ impl ConditionType {
         match self {
             Self::Accepted => "Accepted",
             Self::ResolvedRefs => "ResolvedRefs",
+            Self::Ready => "Ready",
+            Self::Programmed => "Programmed",
+            Self::CoolingDown => "CoolingDown",
+            Self::QuotaExhausted => "QuotaExhausted",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
         }
     }
 }
@@ -106,6 +124,48 @@ pub enum Reason {
     InvalidKey,
     /// Refs not resolved: a variable or file that the value names is not there.
     UnexpandedVariable,
+    /// Ready: nothing is wrong.
+    Usable,
+    /// Ready: it rests, and is used again by itself.
+    CoolingDown,
+    /// Ready, and `CoolingDown` or `QuotaExhausted`: its quota is used up until its period ends.
+    QuotaExhausted,
+    /// `CoolingDown`: too many calls or tokens in a short time.
+    RateLimited,
+    /// `CoolingDown`: the upstream has no model for it.
+    ModelUnavailable,
+    /// `CoolingDown`: it fails without a known reason.
+    Failing,
+    /// Not `CoolingDown`: it does not rest.
+    NotResting,
+    /// Not `QuotaExhausted`: nothing says that its quota is used up.
+    WithinQuota,
+    /// Not ready: `spec.suspend` is set.
+    Suspended,
+    /// Not ready: the upstream does not take the key.
+    Unauthorized,
+    /// Not ready: the upstream has blocked the account.
+    AccountBlocked,
+    /// Not ready: a Provider that takes keys has no Credential.
+    NoCredentials,
+    /// Not ready: no Credential of the Provider is.
+    NoReadyCredential,
+    /// Not ready: no target of the `ModelRoute` is.
+    NoReadyTarget,
+    /// Not ready: the key of a caller has expired.
+    Expired,
+    /// Not accepted: the Secret to mint into is somebody else's.
+    SecretExists,
+    /// Programmed: every gateway has this version.
+    Delivered,
+    /// Not programmed: it is on its way to the gateways.
+    Distributing,
+    /// Not programmed: a gateway refuses the version.
+    Refused,
+    /// Not programmed: it must not be served.
+    NotServed,
+    /// Nobody knows whether it is programmed: there is no gateway.
+    NoGateways,
 }
 
 impl Reason {
@@ -132,6 +192,27 @@ impl Reason {
             Self::EmptyKey => "EmptyKey",
             Self::InvalidKey => "InvalidKey",
             Self::UnexpandedVariable => "UnexpandedVariable",
+            Self::Usable => "Usable",
+            Self::CoolingDown => "CoolingDown",
+            Self::QuotaExhausted => "QuotaExhausted",
+            Self::RateLimited => "RateLimited",
+            Self::ModelUnavailable => "ModelUnavailable",
+            Self::Failing => "Failing",
+            Self::NotResting => "NotResting",
+            Self::WithinQuota => "WithinQuota",
+            Self::Suspended => "Suspended",
+            Self::Unauthorized => "Unauthorized",
+            Self::AccountBlocked => "AccountBlocked",
+            Self::NoCredentials => "NoCredentials",
+            Self::NoReadyCredential => "NoReadyCredential",
+            Self::NoReadyTarget => "NoReadyTarget",
+            Self::Expired => "Expired",
+            Self::SecretExists => "SecretExists",
+            Self::Delivered => "Delivered",
+            Self::Distributing => "Distributing",
+            Self::Refused => "Refused",
+            Self::NotServed => "NotServed",
+            Self::NoGateways => "NoGateways",
         }
     }
 }

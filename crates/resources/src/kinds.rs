@@ -9,10 +9,14 @@ mod common;
 mod credential;
 mod model_route;
 mod provider;
+mod status;
 mod window;
 
-pub use client_key::{ClientKey, ClientKeySpec, ClientLimits, ClientModels, WhenStoreIsAway};
-pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference, Status};
+pub use client_key::{
+    ClientKey, ClientKeySpec, ClientLimits, ClientModels, CreationPolicy, MintTarget, Rotation,
+    WhenStoreIsAway,
+};
+pub use common::{Consumers, Duration, InvalidDuration, Limits, LocalReference, SecretKeyReference};
 pub use credential::{ApiKey, Credential, CredentialModels, CredentialSpec, Quota};
 pub use model_route::{
     CredentialSelector, FallbackReason, ModelRoute, ModelRouteSpec, Retry, StreamStart, Target,
@@ -21,6 +25,10 @@ pub use provider::{
     Affinity, AffinityKey, Api, Auth, AuthType, Azure, AzureUrlStyle, Breaker, CaKind, CaReference, Dialect,
     ErrorMatch, ErrorRule, Fault, Header, HeaderValueFrom, Listed, Provider, ProviderLimits, ProviderSpec,
     RestKind, RestOf, RestReach, Selection, Service, ServiceScheme, Strategy, Timeouts, Tls,
+};
+pub use status::{
+    ClientKeyStatus, CredentialCount, CredentialStatus, Distribution, LastError, LastHandled,
+    ModelRouteStatus, ObservedSecret, ProviderStatus, RestStatus, UsageStatus, WindowStatus,
 };
 pub use window::{Calendar, CalendarUnit, Weekday, Window};
 
@@ -32,6 +40,10 @@ pub(crate) const MODEL_NAME: &str = r"^[^\s*]+$";
 pub(crate) const MODEL_PATTERN: &str = r"^\S+$";
 /// The pattern of a header's name.
 pub(crate) const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+/// The pattern of a Secret's name.
+pub(crate) const SECRET_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The pattern of a key within a Secret.
+pub(crate) const SECRET_KEY: &str = "^[-._a-zA-Z0-9]+$";
 /// The pattern of a window's name.
 pub(crate) const WINDOW_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// The pattern of a time of day.

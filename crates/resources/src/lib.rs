@@ -11,11 +11,13 @@ pub mod compile;
 pub mod condition;
 pub mod kinds;
 pub mod manifest;
+mod minted;
 mod object;
 mod references;
 pub mod schema;
 
 pub use compile::{Compiled, Place, compile};
 pub use condition::{Condition, ConditionType, ObjectConditions, Reason};
+pub use minted::{Belonging, Minted};
 pub use object::{Identity, Kind, Object, Objects, SecretValue, SecretValues};
 pub use references::references;

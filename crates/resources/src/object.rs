@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use snapshot::{ObjectName, Secret};
 
-use crate::kinds::{ClientKey, Credential, ModelRoute, Provider};
+use crate::{
+    Minted,
+    kinds::{ClientKey, Credential, ModelRoute, Provider},
+};
 
 /// The kinds of object that may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,7 +146,12 @@ impl fmt::Debug for Object {
 
 /// The values of one Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecretValues(pub BTreeMap<String, SecretValue>);
+pub struct SecretValues {
+    /// Its values by key.
+    pub values: BTreeMap<String, SecretValue>,
+    /// What it says of a client key that was minted into it; `None` when none was. Files have no such Secrets.
+    pub minted: Option<Minted>,
+}
 
 /// One value of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,9 +163,9 @@ pub enum SecretValue {
 }
 
 impl SecretValues {
-    /// Takes the `data` of a Secret from an API server. A value that still holds `${NAME}` was meant for a
-    /// file and is not a key.
-    pub fn from_cluster(data: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+    /// Takes the `data` and metadata of a Secret from an API server. A value that still holds `${NAME}` was meant
+    /// for a file and is not a key.
+    pub fn from_cluster(data: impl IntoIterator<Item = (String, Vec<u8>)>, metadata: &ObjectMeta) -> Self {
         let values = data.into_iter().map(|(key, bytes)| {
             let reference = std::str::from_utf8(&bytes)
                 .ok()
@@ -170,7 +178,16 @@ impl SecretValues {
             };
             (key, value)
         });
-        Self(values.collect())
+        Self {
+            values: values.collect(),
+            minted: Minted::of(metadata),
+        }
+    }
+}
+
+impl From<BTreeMap<String, SecretValue>> for SecretValues {
+    fn from(values: BTreeMap<String, SecretValue>) -> Self {
+        Self { values, minted: None }
     }
 }
 
@@ -179,6 +196,8 @@ impl SecretValues {
 pub struct Objects {
     objects: BTreeMap<Identity, Object>,
     withheld: BTreeMap<Identity, Arc<str>>,
+    /// Of Secrets from an API server: the `metadata.resourceVersion` that their values were read with.
+    secret_versions: BTreeMap<ObjectName, Arc<str>>,
 }
 
 impl Objects {
@@ -190,10 +209,25 @@ impl Objects {
         self.objects.insert(identity, object);
     }
 
+    /// Puts the values of a Secret in, with the `metadata.resourceVersion` of the read that brought them, which the
+    /// status of what uses them tells.
+    pub fn insert_secret(&mut self, name: ObjectName, values: Arc<SecretValues>, resource_version: Arc<str>) {
+        self.secret_versions.insert(name.clone(), resource_version);
+        self.insert(name, Object::Secret(values));
+    }
+
     /// Takes an object out.
     pub fn remove(&mut self, identity: &Identity) -> Option<Object> {
         self.withheld.remove(identity);
+        if identity.kind == Kind::Secret {
+            self.secret_versions.remove(&identity.name);
+        }
         self.objects.remove(identity)
+    }
+
+    /// The `metadata.resourceVersion` that the values of a Secret were read with; `None` for one of a file.
+    pub fn secret_version(&self, name: &ObjectName) -> Option<&Arc<str>> {
+        self.secret_versions.get(name)
     }
 
     /// Takes out a Secret or `ConfigMap` that exists and may not be used. `why` goes on from "it cannot be used:" in the

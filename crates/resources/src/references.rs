@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Identity, Kind, Object,
-    kinds::{CaKind, ClientKeySpec, CredentialSpec, ProviderSpec, SecretKeyReference},
+    kinds::{CaKind, CredentialSpec, ProviderSpec, SecretKeyReference},
     object::identity,
 };
 
@@ -33,8 +33,8 @@ pub fn references(namespace: &str, object: &Object) -> BTreeSet<Identity> {
             secret(&api_key.secret_ref).into_iter().collect()
         }
         Object::ClientKey(client) => {
-            let ClientKeySpec { secret_ref, .. } = &client.spec;
-            secret(secret_ref).into_iter().collect()
+            let kept_in = client.spec.kept_in();
+            kept_in.and_then(|reference| secret(&reference)).into_iter().collect()
         }
         Object::ModelRoute(_) | Object::Secret(_) | Object::ConfigMap(_) => BTreeSet::new(),
     }
@@ -102,6 +102,11 @@ mod tests {
         assert_eq!(
             referred(&Object::ClientKey(Arc::new(client))),
             ["Secret team/key"]
+        );
+        let minted = ClientKey::new("it", spec(json!({"target": {"name": "minted"}})));
+        assert_eq!(
+            referred(&Object::ClientKey(Arc::new(minted))),
+            ["Secret team/minted"]
         );
         let route = json!({"models": ["m"], "targets": [{"providerRef": {"name": "p"}}]});
         let route = Object::ModelRoute(Arc::new(ModelRoute::new("it", spec(route))));

@@ -14,8 +14,8 @@ use crate::{CallLimits, ClientName, ModelPattern, QuotaWindow, Timestamp};
 pub struct Client {
     /// Which `ClientKey` this is.
     pub name: ClientName,
-    /// Digests of the keys that it may present (two while a rotation overlaps).
-    pub digests: Vec<KeyDigest>,
+    /// The keys that it may present (two while a rotation overlaps).
+    pub keys: Vec<AcceptedKey>,
     /// Whether it may use the admin routes of its namespace.
     pub admin: bool,
     /// The models that it may name; empty allows all.
@@ -30,6 +30,25 @@ pub struct Client {
     pub expires_at: Option<Timestamp>,
     /// Whether answers tell it the credential used and the number of attempts.
     pub debug_headers: bool,
+}
+
+/// A key that a client may present, by its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedKey {
+    /// Recognises the key.
+    pub digest: KeyDigest,
+    /// When it stops working because another took its place; `None` while none did. The client's own end holds too.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl From<KeyDigest> for AcceptedKey {
+    /// A key that no other replaces.
+    fn from(digest: KeyDigest) -> Self {
+        Self {
+            digest,
+            valid_until: None,
+        }
+    }
 }
 
 /// What becomes of a caller's limits while replicas cannot agree on what is used.

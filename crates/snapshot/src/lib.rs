@@ -20,7 +20,7 @@ mod time;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use calendar::{Bounds, Calendar, CalendarUnit};
-pub use client::{Client, KeyDigest, WhenStoreIsAway};
+pub use client::{AcceptedKey, Client, KeyDigest, WhenStoreIsAway};
 pub use credential::{CallLimits, Credential, ModelFilter};
 pub use keyring::{CredentialSecret, DigestKey, Keyring, SecretVersion};
 pub use name::{ClientName, CredentialName, InvalidName, ObjectName, ProviderName, RouteName};

@@ -17,10 +17,16 @@ pub(crate) type Caller = Arc<LiveClient>;
 
 /// Finds the caller by any of the keys that it presents: SDKs differ in where they put it, and some send two.
 pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<Caller, Failure> {
+    let now = app.clock.now();
     let known = presented(&inbound.headers, inbound.query.as_deref())
-        .find_map(|key| live.client(&app.digests, key.as_ref()))
-        .or_else(|| live.anonymous());
-    let Some(caller) = known else {
+        .find_map(|key| live.client(&app.digests, key.as_ref()));
+    if known
+        .and_then(|known| known.valid_until)
+        .is_some_and(|end| end <= now)
+    {
+        return Err(refused("this key has been replaced by a new one"));
+    }
+    let Some(caller) = known.map(|known| &known.caller).or_else(|| live.anonymous()) else {
         let any = presented(&inbound.headers, inbound.query.as_deref())
             .next()
             .is_some();
@@ -30,7 +36,7 @@ pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<
             refused(NO_KEY)
         });
     };
-    if caller.client.expires_at.is_some_and(|end| end <= app.clock.now()) {
+    if caller.client.expires_at.is_some_and(|end| end <= now) {
         return Err(refused("this key has expired"));
     }
     Ok(caller.clone())

@@ -220,9 +220,9 @@ impl Kept {
                 continue;
             };
             let mut merged = SecretValues::clone(values);
-            for (key, value) in &mut merged.0 {
+            for (key, value) in &mut merged.values {
                 if let (SecretValue::Unexpanded(_), Some(known @ SecretValue::Known(_))) =
-                    (&*value, good.0.get(key))
+                    (&*value, good.values.get(key))
                 {
                     *value = known.clone();
                     self.stand_ins.insert(identity.clone());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use resources::{
     SecretValues,
     kinds::{Credential, Provider},
@@ -49,7 +50,8 @@ fn stub(version: &str) -> Stub {
 }
 
 fn found(version: &str, value: &str) -> Fetched {
-    let values = SecretValues::from_cluster([("api-key".to_owned(), value.as_bytes().to_vec())]);
+    let values = [("api-key".to_owned(), value.as_bytes().to_vec())];
+    let values = SecretValues::from_cluster(values, &ObjectMeta::default());
     Fetched::Found {
         stub: stub(version),
         object: Object::Secret(Arc::new(values)),

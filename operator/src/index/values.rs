@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use resources::{Identity, Kind, Objects};
+use resources::{Identity, Kind, Object, Objects};
 
 use super::{
     SecretPolicy,
@@ -218,16 +218,19 @@ impl Values {
         match fetched {
             Fetched::Found { stub, object } if is_usable(self.policy, identity, &stub) => {
                 referred.state = State::Known {
-                    resource_version: stub.resource_version,
+                    resource_version: stub.resource_version.clone(),
                 };
                 let is_same = objects
                     .get(identity)
                     .is_some_and(|before| before.compiles_like(&object));
-                if is_same {
-                    return Change::None;
+                match object {
+                    // The status of what uses it tells which version of it is in use.
+                    Object::Secret(values) => {
+                        objects.insert_secret(identity.name.clone(), values, stub.resource_version);
+                    }
+                    object => objects.insert(identity.name.clone(), object),
                 }
-                objects.insert(identity.name.clone(), object);
-                Change::Content
+                if is_same { Change::Metadata } else { Change::Content }
             }
             Fetched::Found { .. } => referred.withhold(identity, UNLABELLED, objects),
             Fetched::Missing | Fetched::Denied(_) => referred.become_missing(identity, objects),

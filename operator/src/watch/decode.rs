@@ -91,9 +91,20 @@ struct Head {
     labels: Option<BTreeMap<String, String>>,
 }
 
+impl From<ObjectMeta> for Head {
+    fn from(metadata: ObjectMeta) -> Self {
+        Self {
+            name: metadata.name.unwrap_or_default(),
+            namespace: metadata.namespace.unwrap_or_default(),
+            resource_version: metadata.resource_version.unwrap_or_default(),
+            labels: metadata.labels,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct WithValues<V> {
-    metadata: Head,
+    metadata: ObjectMeta,
     #[serde(default = "Option::default")]
     data: Option<BTreeMap<String, V>>,
 }
@@ -133,17 +144,21 @@ pub(super) fn values(kind: Kind, text: String) -> Result<Fetched, Unexpected> {
     let text = Secret::new(text);
     if kind == Kind::Secret {
         // What cannot be read is not quoted: it may be the value.
-        let secret: WithValues<ByteString> = serde_json::from_slice(text.expose()).map_err(|_| Unexpected)?;
+        let mut secret: WithValues<ByteString> =
+            serde_json::from_slice(text.expose()).map_err(|_| Unexpected)?;
+        // It repeats the values, and is wiped like them.
+        let annotations = secret.metadata.annotations.as_mut();
+        drop(annotations.and_then(|all| all.remove(LAST_APPLIED)).map(Secret::new));
         let data = secret.data.unwrap_or_default();
-        let values = SecretValues::from_cluster(data.into_iter().map(|(key, value)| (key, value.0)));
+        let values = SecretValues::from_cluster(data.into_iter().map(|(key, value)| (key, value.0)), &secret.metadata);
         return Ok(Fetched::Found {
-            stub: stub(&secret.metadata),
+            stub: stub(&secret.metadata.into()),
             object: Object::Secret(Arc::new(values)),
         });
     }
     let map: WithValues<String> = serde_json::from_slice(text.expose()).map_err(|_| Unexpected)?;
     Ok(Fetched::Found {
-        stub: stub(&map.metadata),
+        stub: stub(&map.metadata.into()),
         object: Object::ConfigMap(Arc::new(map.data.unwrap_or_default())),
     })
 }
@@ -282,7 +297,7 @@ mod tests {
         };
         assert!(!stub.labelled);
         let canary = resources::SecretValue::Known(Secret::new("canary-0123"));
-        assert_eq!(values.0.get("api-key"), Some(&canary));
+        assert_eq!(values.values.get("api-key"), Some(&canary));
         assert!(!format!("{values:?}").contains("canary"));
         let broken = super::values(
             Kind::Secret,

@@ -1,6 +1,6 @@
 //! Callers.
 
-use snapshot::{Client, KeyDigest};
+use snapshot::{AcceptedKey, Client, KeyDigest};
 
 use super::{Invalid, all, known, name, patterns, required, texts, timestamp, to_timestamp, v1};
 
@@ -8,7 +8,7 @@ impl From<&Client> for v1::Client {
     fn from(client: &Client) -> Self {
         Self {
             name: client.name.to_string(),
-            digests: client.digests.iter().map(Into::into).collect(),
+            digests: client.keys.iter().map(Into::into).collect(),
             admin: client.admin,
             models: texts(&client.models),
             limits: Some(client.limits.into()),
@@ -26,7 +26,7 @@ impl TryFrom<v1::Client> for Client {
     fn try_from(message: v1::Client) -> Result<Self, Invalid> {
         Ok(Self {
             name: name(&message.name, "name")?,
-            digests: all(message.digests, "digests")?,
+            keys: all(message.digests, "digests")?,
             admin: message.admin,
             models: patterns(&message.models),
             limits: required(message.limits, "limits")?.into(),
@@ -41,21 +41,26 @@ impl TryFrom<v1::Client> for Client {
     }
 }
 
-impl From<&KeyDigest> for v1::KeyDigest {
-    fn from(digest: &KeyDigest) -> Self {
+impl From<&AcceptedKey> for v1::KeyDigest {
+    fn from(key: &AcceptedKey) -> Self {
         Self {
-            value: digest.as_bytes().to_vec(),
+            value: key.digest.as_bytes().to_vec(),
+            valid_until: key.valid_until.map(to_timestamp),
         }
     }
 }
 
-impl TryFrom<v1::KeyDigest> for KeyDigest {
+impl TryFrom<v1::KeyDigest> for AcceptedKey {
     type Error = Invalid;
 
     fn try_from(message: v1::KeyDigest) -> Result<Self, Invalid> {
         let bytes = message.value.try_into();
-        bytes
-            .map(Self::new)
-            .map_err(|_| Invalid::expected("value", "32 bytes"))
+        let digest = bytes
+            .map(KeyDigest::new)
+            .map_err(|_| Invalid::expected("value", "32 bytes"))?;
+        Ok(Self {
+            digest,
+            valid_until: timestamp(message.valid_until, "valid_until")?,
+        })
     }
 }

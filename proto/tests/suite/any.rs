@@ -13,9 +13,9 @@ use proptest::{
 };
 use proto::Contents;
 use snapshot::{
-    Affinity, AffinityBy, Auth, Azure, AzureStyle, Breaker, Calendar, CalendarUnit, CallLimits, Client,
-    Consumers, Credential, CredentialSecret, DigestKey, Endpoint, ErrorMatch, ErrorRule, FallbackOn, Fault,
-    Header, HeaderSource, KeyDigest, Keyring, Model, ModelFilter, ModelPattern, Period, Provider,
+    AcceptedKey, Affinity, AffinityBy, Auth, Azure, AzureStyle, Breaker, Calendar, CalendarUnit, CallLimits,
+    Client, Consumers, Credential, CredentialSecret, DigestKey, Endpoint, ErrorMatch, ErrorRule, FallbackOn,
+    Fault, Header, HeaderSource, KeyDigest, Keyring, Model, ModelFilter, ModelPattern, Period, Provider,
     QuotaWindow, RestReason, RestRule, RestScope, Retry, Route, Scheme, Secret, SecretVersion, Selection,
     Snapshot, Strategy as Order, StreamPolicy, Target, Timeouts, Timestamp, Tls, WhenStoreIsAway,
 };
@@ -413,19 +413,25 @@ fn client() -> impl Strategy<Value = Client> {
     );
     (
         name(),
-        vec(any::<[u8; 32]>(), 0..3),
+        vec(any::<([u8; 32], Option<u64>)>(), 0..3),
         any::<(bool, bool, Option<u64>)>(),
         may,
     )
         .prop_map(
             |(
                 name,
-                digests,
+                keys,
                 (admin, debug_headers, expires_at),
                 (models, limits, budgets, when_store_is_away),
             )| Client {
                 name: name.parse().unwrap(),
-                digests: digests.into_iter().map(KeyDigest::new).collect(),
+                keys: keys
+                    .into_iter()
+                    .map(|(digest, until)| AcceptedKey {
+                        digest: KeyDigest::new(digest),
+                        valid_until: until.map(Timestamp::from_micros),
+                    })
+                    .collect(),
                 admin,
                 models,
                 limits,

@@ -53,7 +53,7 @@ fn lessened(message: &DynamicMessage) -> Vec<(String, DynamicMessage, Problem)> 
         oneof.fields().for_each(|field| lacking.clear_field(&field));
         all.push((oneof.name().to_owned(), lacking, Problem::Missing));
     }
-    let optional = ["azure", "rest", "duration", "expires_at", "until"];
+    let optional = ["azure", "rest", "duration", "expires_at", "until", "valid_until"];
     for (field, value) in message.fields() {
         let is_in_oneof = field.containing_oneof().is_some();
         let name = field.name();
@@ -215,6 +215,15 @@ fn what_is_out_of_bounds_is_refused_by_name() {
         (
             client(|it| it.digests[0].value.truncate(31)),
             "digests[0].value: expected 32 bytes",
+        ),
+        (
+            client(|it| {
+                it.digests[0].valid_until = Some(prost_types::Timestamp {
+                    seconds: -1,
+                    nanos: 0,
+                });
+            }),
+            "digests[0].valid_until: expected a time from 1970 on",
         ),
         (
             client(|it| it.expires_at.as_mut().unwrap().seconds = -1),

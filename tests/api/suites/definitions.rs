@@ -86,12 +86,16 @@ fn every_kind_is_brief_to_list_and_to_select() {
         "the category has all kinds"
     );
     for (short, columns, row) in [
-        ("ck", "NAME ADMIN ACCEPTED REASON EXPIRES AGE", "c false"),
-        ("cred", "NAME PROVIDER ACCEPTED REASON AGE", "a p"),
-        ("mr", "NAME MODELS ACCEPTED REASON AGE", "r [\"m\"]"),
+        ("ck", "NAME ADMIN READY REASON EXPIRES AGE", "c false"),
+        (
+            "cred",
+            "NAME PROVIDER READY REASON GATEWAYS REQUESTS RESTING UNTIL AGE",
+            "a p",
+        ),
+        ("mr", "NAME MODELS TARGETS READY REASON AGE", "r [\"m\"]"),
         (
             "prov",
-            "NAME DIALECT URL ACCEPTED REASON AGE",
+            "NAME DIALECT URL CREDENTIALS READY AGE",
             "p OpenAI https://api.example.com/v1",
         ),
     ] {

@@ -37,7 +37,7 @@ pub struct Redis {
     context: Arc<Context>,
     tags: Arc<Tags>,
     objects: Objects,
-    _roll: Arc<Roll>,
+    _roll: Option<Arc<Roll>>,
 }
 
 /// Settings of [`Redis`].
@@ -57,16 +57,38 @@ impl Redis {
         Self::paced(link, settings, Pace::default())
     }
 
-    /// The same, at a pace of its own.
+    /// A store for a process that looks and intervenes but makes no calls: it gets no share of any limit.
+    pub fn beside(link: Link, settings: RedisSettings) -> Self {
+        Self::with(Context::new(link, settings, Pace::default(), Arc::default()), false)
+    }
+
+    /// The same as `new`, at a pace of its own.
     pub(super) fn paced(link: Link, settings: RedisSettings, pace: Pace) -> Self {
-        let local = Arc::new(Memory::default());
-        let context = Arc::new(Context::new(link, settings, pace, local));
+        Self::with(Context::new(link, settings, pace, Arc::default()), true)
+    }
+
+    fn with(context: Context, shares: bool) -> Self {
+        let context = Arc::new(context);
         Self {
             tags: Arc::new(Tags::new(Arc::clone(&context))),
             objects: Objects::new(&context),
-            _roll: Arc::new(Roll::call(Arc::clone(&context))),
+            _roll: shares.then(|| Arc::new(Roll::call(Arc::clone(&context)))),
             context,
         }
+    }
+
+    /// The state of these credentials of a Provider in the store, in their order. Unlike [`Store::look_up`] it never
+    /// tells what this process knows by itself.
+    pub async fn states(
+        &self,
+        now: Timestamp,
+        provider: &ProviderName,
+        members: &[Member],
+    ) -> Result<Vec<CredentialState>, StoreAway> {
+        self.context.at(now);
+        self.look_up_shared(now, provider, members)
+            .await
+            .map_err(|_| StoreAway)
     }
 
     /// The scripts that a link should load, those of the ledger included.

@@ -1,5 +1,6 @@
 //! The store against a real server.
 
+mod beside;
 mod bounds;
 mod cluster;
 mod crowd;

@@ -75,7 +75,7 @@ fn value(objects: &Objects, namespace: &str, name: &str, key: &str) -> Result<Se
             .unwrap_or_else(|| format!("there is no usable Secret {name} in namespace {namespace}"));
         return Err(Refusal::new(Reason::SecretMissing, message));
     };
-    match values.0.get(key) {
+    match values.values.get(key) {
         Some(SecretValue::Known(secret)) => Ok(secret.clone()),
         Some(SecretValue::Unexpanded(why)) => Err(Refusal::new(
             Reason::UnexpandedVariable,

@@ -1,10 +1,12 @@
 //! Objects in, snapshot and conditions out.
 
 mod endpoint;
+mod minted;
 mod windows;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 use snapshot::{
     Auth, CredentialName, DigestKey, HeaderSource, ObjectName, ProviderName, Scheme, Secret, Timestamp,
@@ -55,7 +57,8 @@ impl World {
 
     fn secret(self, name: &str, key: &str) -> Self {
         let values = [("api-key".to_owned(), key.as_bytes().to_vec())];
-        self.with(name, Object::Secret(Arc::new(SecretValues::from_cluster(values))))
+        let values = SecretValues::from_cluster(values, &ObjectMeta::default());
+        self.with(name, Object::Secret(Arc::new(values)))
     }
 
     fn route(self, name: &str, fields: Value) -> Self {
@@ -69,7 +72,11 @@ impl World {
     }
 
     fn client_since(self, name: &str, since: Option<&str>, fields: Value) -> Self {
-        let base = json!({"secretRef": {"name": name}});
+        let base = if fields.get("target").is_some() {
+            json!({})
+        } else {
+            json!({"secretRef": {"name": name}})
+        };
         let mut object = kinds::ClientKey::new(name, spec(merged(base, fields)));
         object.metadata.creation_timestamp = since
             .map(|time| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time.parse().expect("a time")));
@@ -357,7 +364,7 @@ fn a_client_is_known_by_a_digest_and_keeps_its_end() {
     );
     assert!(client.admin);
     let digest = DigestKey::new(&Secret::new("installation")).digest(key.as_bytes());
-    assert_eq!(client.digests, [digest]);
+    assert_eq!(client.keys, [digest.into()]);
     assert!(!format!("{compiled:?}").contains("canary"));
 }
 

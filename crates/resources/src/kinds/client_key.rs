@@ -4,7 +4,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretKeyReference, Status, Window};
+use super::{ClientKeyStatus, Duration, SecretKeyReference, Window};
 
 /// One caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -16,21 +16,35 @@ use super::{SecretKeyReference, Status, Window};
     shortname = "ck",
     category = "roundhouse",
     namespaced,
-    status = "Status",
+    status = "ClientKeyStatus",
     selectable = ".spec.admin",
     derive = "PartialEq",
     doc = "One caller: a key that clients of the gateway present, and what it may do.",
     crates(kube_core = "::kube_core"),
     printcolumn = r#"{"name": "Admin", "type": "boolean", "jsonPath": ".spec.admin"}"#,
-    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name": "Expires", "type": "string", "jsonPath": ".spec.expiresAt"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.secretRef) != has(self.target)", "message": "exactly one of secretRef and target is needed"},
+    {
+        "rule": "!has(self.rotation) || has(self.target)",
+        "message": "rotation goes only with target; a key that was brought is changed in its Secret",
+    }
+]))]
 pub struct ClientKeySpec {
-    /// Where the key is kept: at least 20 characters. Newlines at its end are not part of it.
-    pub secret_ref: SecretKeyReference,
+    /// Where a key is kept that was brought: at least 20 characters. Newlines at its end are not part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyReference>,
+    /// Where the operator puts a key that it mints: `rh-` and 256 random bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<MintTarget>,
+    /// How often a minted key is replaced by a new one; never when this is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     /// Whether it may use the admin routes, for its own namespace.
     #[serde(default)]
     pub admin: bool,
@@ -61,6 +75,78 @@ pub struct ClientKeySpec {
     /// Whether answers carry `x-roundhouse-credential` and `x-roundhouse-attempts`.
     #[serde(default)]
     pub debug_headers: bool,
+}
+
+impl ClientKeySpec {
+    /// The Secret that the key is in, and the key within it. `None` for a spec that its schema refuses.
+    pub fn kept_in(&self) -> Option<SecretKeyReference> {
+        let minted = self.target.as_ref().map(|target| SecretKeyReference {
+            name: target.name.clone(),
+            key: target.key.clone(),
+        });
+        self.secret_ref.clone().or(minted)
+    }
+}
+
+/// The Secret that a minted key is put in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.name == oldSelf.name && self.key == oldSelf.key",
+    "message": "name and key cannot be changed; make another ClientKey",
+}]))]
+pub struct MintTarget {
+    /// Name of the Secret, in the same namespace. One that exists and was not made for this `ClientKey` is never
+    /// written. Cannot be changed.
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::SECRET_NAME))]
+    pub name: String,
+    /// Key within the Secret; the one before is kept under this name with `-previous` at its end while a
+    /// rotation overlaps. Cannot be changed.
+    #[serde(default = "super::common::api_key")]
+    #[schemars(length(min = 1, max = 200), regex(pattern = super::SECRET_KEY))]
+    pub key: String,
+    /// What becomes of the Secret when the `ClientKey` is deleted: `Owner` (it goes too) or `Orphan` (it stays, and
+    /// serves a `ClientKey` that is made anew under the same name).
+    #[serde(default)]
+    pub creation_policy: CreationPolicy,
+}
+
+impl MintTarget {
+    /// Where within the Secret the key before is, while a rotation overlaps.
+    pub fn previous_key(&self) -> String {
+        format!("{}-previous", self.key)
+    }
+}
+
+/// What becomes of a minted Secret when its `ClientKey` is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CreationPolicy {
+    /// It goes too.
+    #[default]
+    Owner,
+    /// It stays.
+    Orphan,
+}
+
+/// How often a minted key is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "duration(self.overlap) < duration(self.every)",
+    "message": "overlap must be shorter than every",
+}]))]
+pub struct Rotation {
+    /// The age at which a key is replaced: `1h` to `8784h` (366 days).
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "duration(self) >= duration('1h') && duration(self) <= duration('8784h')",
+        "message": "a key is replaced every 1h to 8784h",
+    }]))]
+    pub every: Duration,
+    /// How long the key before works on beside the new one: at least `1m`, for whoever still has it.
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "duration(self) >= duration('1m')",
+        "message": "keys overlap for 1m at least",
+    }]))]
+    pub overlap: Duration,
 }
 
 /// Upper bounds on use. What is not set is not bounded.

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, fmt, time};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -115,7 +114,7 @@ pub struct SecretKeyReference {
     pub key: String,
 }
 
-fn api_key() -> String {
+pub(super) fn api_key() -> String {
     "api-key".to_owned()
 }
 
@@ -145,22 +144,6 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub tokens_per_minute: Option<u64>,
-}
-
-/// What is known about an object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
-    /// The generation of the spec that the conditions describe.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// `Accepted`: the object is valid by itself. `ResolvedRefs`: what it refers to exists and can be used.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 16),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
-    pub conditions: Vec<Condition>,
 }
 
 #[cfg(test)]

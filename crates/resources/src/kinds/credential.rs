@@ -4,7 +4,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, LocalReference, SecretKeyReference, Status, Window};
+use super::{CredentialStatus, Limits, LocalReference, SecretKeyReference, Window};
 
 /// One account or key of a Provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -16,14 +16,17 @@ use super::{Limits, LocalReference, SecretKeyReference, Status, Window};
     shortname = "cred",
     category = "roundhouse",
     namespaced,
-    status = "Status",
+    status = "CredentialStatus",
     selectable = ".spec.providerRef.name",
     derive = "PartialEq",
     doc = "One account or key of a Provider. Calls to the Provider rotate over its Credentials.",
     crates(kube_core = "::kube_core"),
     printcolumn = r#"{"name": "Provider", "type": "string", "jsonPath": ".spec.providerRef.name"}"#,
-    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name": "Gateways", "type": "string", "jsonPath": ".status.distribution.summary"}"#,
+    printcolumn = r#"{"name": "Requests", "type": "integer", "jsonPath": ".status.usage.requests"}"#,
+    printcolumn = r#"{"name": "Resting Until", "type": "string", "jsonPath": ".status.restingUntil"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]

@@ -6,7 +6,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Consumers, Duration, LocalReference, Status, credential::one};
+use super::{Consumers, Duration, LocalReference, ModelRouteStatus, credential::one};
 
 /// Which upstreams serve a model name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -18,13 +18,14 @@ use super::{Consumers, Duration, LocalReference, Status, credential::one};
     shortname = "mr",
     category = "roundhouse",
     namespaced,
-    status = "Status",
+    status = "ModelRouteStatus",
     derive = "PartialEq",
     doc = "Which upstreams serve a model name, and when to move on from one to the next.",
     crates(kube_core = "::kube_core"),
     printcolumn = r#"{"name": "Models", "type": "string", "jsonPath": ".spec.models"}"#,
-    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Targets", "type": "integer", "jsonPath": ".status.resolvedTargets"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]

@@ -7,7 +7,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Consumers, Duration, SecretKeyReference, Status};
+use super::{Consumers, Duration, ProviderStatus, SecretKeyReference};
 
 pub use error_rule::{ErrorMatch, ErrorRule, Fault, RestKind, RestOf, RestReach};
 pub use selection::{Affinity, AffinityKey, Selection, Strategy};
@@ -22,15 +22,15 @@ pub use selection::{Affinity, AffinityKey, Selection, Strategy};
     shortname = "prov",
     category = "roundhouse",
     namespaced,
-    status = "Status",
+    status = "ProviderStatus",
     selectable = ".spec.dialect",
     derive = "PartialEq",
     doc = "One upstream endpoint: where it is, how it speaks, and how its Credentials are chosen.",
     crates(kube_core = "::kube_core"),
     printcolumn = r#"{"name": "Dialect", "type": "string", "jsonPath": ".spec.dialect"}"#,
     printcolumn = r#"{"name": "URL", "type": "string", "jsonPath": ".spec.url"}"#,
-    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].reason"}"#,
+    printcolumn = r#"{"name": "Credentials", "type": "string", "jsonPath": ".status.credentials.summary"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]

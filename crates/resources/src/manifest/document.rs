@@ -399,7 +399,7 @@ fn secret(document: &Node, surroundings: &mut dyn Surroundings) -> Result<Object
         }
     }
     if problems.is_empty() {
-        Ok(Object::Secret(Arc::new(SecretValues(values))))
+        Ok(Object::Secret(Arc::new(SecretValues::from(values))))
     } else {
         Err(problems)
     }

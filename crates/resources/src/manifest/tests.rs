@@ -188,7 +188,7 @@ stringData:
         panic!("the Secret is there");
     };
     let values: Vec<String> = values
-        .0
+        .values
         .iter()
         .map(|(key, value)| match value {
             crate::SecretValue::Known(secret) => {

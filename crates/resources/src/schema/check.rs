@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     Kind, Reason,
-    kinds::{DURATION, HEADER_NAME, MODEL_NAME, MODEL_PATTERN, TIME_OF_DAY, WINDOW_NAME},
+    kinds::{
+        DURATION, HEADER_NAME, MODEL_NAME, MODEL_PATTERN, SECRET_KEY, SECRET_NAME, TIME_OF_DAY, WINDOW_NAME,
+    },
     manifest::{
         Problem,
         yaml::{Content, Node},
@@ -336,6 +338,11 @@ fn in_words(pattern: &str) -> String {
         MODEL_NAME => "expected a name without spaces and `*`".to_owned(),
         HEADER_NAME => "expected the name of a header".to_owned(),
         TIME_OF_DAY => "expected a time of day such as 09:00".to_owned(),
+        SECRET_NAME => {
+            "expected the name of a Secret: lower case letters, digits, `-` and `.`, with a letter or digit at both ends"
+                .to_owned()
+        }
+        SECRET_KEY => "expected a key of a Secret: letters, digits, `-`, `_` and `.`".to_owned(),
         WINDOW_NAME => {
             "expected lower case letters, digits and `-`, with a letter or digit at both ends".to_owned()
         }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use pool::{Clock, ManualClock};
 use prometheus::Registry;
 use proto::{Contents, Reported};
@@ -170,7 +171,7 @@ pub(super) fn contents(keys: &[(&str, &str)]) -> Contents {
         let credential = kinds::Credential::new(name, spec(&fields));
         put(name, Object::Credential(Arc::new(credential)));
         let values = [("api-key".to_owned(), key.as_bytes().to_vec())];
-        put(name, Object::Secret(Arc::new(SecretValues::from_cluster(values))));
+        put(name, Object::Secret(Arc::new(SecretValues::from_cluster(values, &ObjectMeta::default()))));
     }
     let installation = Secret::new("the key of the installation");
     let place = Place::Cluster { allow_private: false };
