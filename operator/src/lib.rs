@@ -10,5 +10,10 @@
 //!                                     └──> status <─┘
 //! ```
 
+pub mod annotations;
+pub mod events;
 pub mod gateways;
+pub mod leader;
 pub mod published;
+pub mod status;
+pub mod store;
