@@ -150,12 +150,11 @@ impl World {
         }));
     }
 
-    fn wanted(&self, board: &Board) -> BTreeMap<Identity, Wanted> {
-        let published = self.published();
+    fn wanted(&self, published: &Published, board: &Board) -> BTreeMap<Identity, Wanted> {
         let fleet = Fleet::new(published.contents.versions(), &self.gateways, StdInstant::now());
         let key_facts = self.key_facts.clone();
         let mut wanted = desired::wanted(&View {
-            published: &published,
+            published,
             fleet: &fleet,
             reading: &self.reading,
             reports: &self.reports,
@@ -170,7 +169,7 @@ impl World {
 
     fn status(&self, kind: Kind, of: &str) -> Status {
         let identity = Identity { kind, name: name(of) };
-        let mut wanted = self.wanted(&Board::new(Rates::default(), Instant::now()));
+        let mut wanted = self.wanted(&self.published(), &Board::new(Rates::default(), Instant::now()));
         wanted.remove(&identity).expect("it has a status").status
     }
 

@@ -39,8 +39,9 @@ impl Desk {
     /// Looks at the world as often as the operator does, for so long, and writes what is due.
     fn pass(&mut self, world: &World, time: Duration) {
         let end = self.now + time;
+        let published = world.published();
         while self.now < end {
-            let wanted = world.wanted(&self.board);
+            let wanted = world.wanted(&published, &self.board);
             self.board.update(wanted.into_iter(), self.now);
             while let Some(write) = self.board.next(self.now) {
                 self.version += 1;
@@ -63,7 +64,9 @@ impl Desk {
     }
 
     fn reasons(&mut self) -> Vec<String> {
-        let notes = std::mem::take(&mut self.notes);
+        let mut notes = std::mem::take(&mut self.notes);
+        // Objects are written in any order, and what happened to each in its own.
+        notes.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
         notes
             .into_iter()
             .map(|note| format!("{} {}", note.identity.name.name(), note.reason))
@@ -165,11 +168,12 @@ fn a_failed_write_waits_longer_each_time_and_stops_no_other() {
     let world = World::new();
     let mut board = Board::new(Rates::default(), Instant::now());
     let start = Instant::now();
+    let published = world.published();
     let mut tries = Vec::new();
     let mut others = 0;
     for step in 0..2400 {
         let now = start + Duration::from_millis(50) * step;
-        board.update(world.wanted(&board).into_iter(), now);
+        board.update(world.wanted(&published, &board).into_iter(), now);
         while let Some(write) = board.next(now) {
             let fails = write.identity.kind == Kind::Credential;
             if fails {
