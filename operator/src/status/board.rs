@@ -127,11 +127,15 @@ impl Board {
         }
     }
 
-    /// What this process wrote of an object, if that is newer than what was seen with `resource_version`.
+    /// What this process wrote of an object, if that is newer than what was seen with `resource_version`; where nothing
+    /// was seen, what it wrote last.
     pub(super) fn written(&self, identity: &Identity, resource_version: Option<&str>) -> Option<&Status> {
         let (version, status) = self.entries.get(identity)?.written.as_ref()?;
+        let Some(seen) = resource_version else {
+            return Some(status);
+        };
         // They may be compared since 1.33: <https://kep.k8s.io/5504>. Servers have made them so all along.
-        let seen: u64 = resource_version?.parse().ok()?;
+        let seen: u64 = seen.parse().ok()?;
         (*version > seen).then_some(status)
     }
 

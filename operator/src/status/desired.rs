@@ -61,6 +61,11 @@ pub(super) fn wanted(view: &View<'_>) -> BTreeMap<Identity, Wanted> {
         for conditions in view.published.conditions.iter().filter(of_kind) {
             let identity = &conditions.identity;
             let Some(object) = view.published.objects.get(identity) else {
+                // It cannot be read, and that is all that is known of it.
+                all.extend(
+                    view.unreadable(conditions)
+                        .map(|wanted| (identity.clone(), wanted)),
+                );
                 continue;
             };
             let Some(mut wanted) = view.object(conditions, object, &counted, &ready_providers) else {
@@ -195,6 +200,20 @@ impl View<'_> {
             uid: metadata.uid.clone(),
             told,
             status,
+        })
+    }
+
+    /// What is to be told of an object that cannot be read. What is told of it at present cannot be read either.
+    fn unreadable(&self, conditions: &ObjectConditions) -> Option<Wanted> {
+        let told = self.board.written(&conditions.identity, None).cloned();
+        let mut facts = fact::compiled(conditions);
+        fact::unready(&mut facts);
+        let before = told.as_ref().map_or(&[][..], Status::conditions);
+        let conditions_told = fact::conditions(facts, before, None, self.now);
+        Some(Wanted {
+            uid: None,
+            status: Status::of_conditions(conditions.identity.kind, conditions_told)?,
+            told,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use resources::{
-    ConditionType,
+    ConditionType, Kind,
     kinds::{ClientKeyStatus, CredentialStatus, ModelRouteStatus, ProviderStatus, UsageStatus, WindowStatus},
 };
 use serde::{Serialize, Serializer};
@@ -30,6 +30,19 @@ pub(super) enum Change {
 }
 
 impl Status {
+    /// A status of nothing but conditions; `None` for kinds that have no status of ours.
+    pub(super) fn of_conditions(kind: Kind, conditions: Vec<Condition>) -> Option<Self> {
+        let mut status = match kind {
+            Kind::Provider => Self::Provider(ProviderStatus::default()),
+            Kind::Credential => Self::Credential(CredentialStatus::default()),
+            Kind::ModelRoute => Self::ModelRoute(ModelRouteStatus::default()),
+            Kind::ClientKey => Self::ClientKey(ClientKeyStatus::default()),
+            Kind::Secret | Kind::ConfigMap => return None,
+        };
+        *status.conditions_mut() = conditions;
+        Some(status)
+    }
+
     /// Its conditions.
     pub(super) fn conditions(&self) -> &[Condition] {
         match self {

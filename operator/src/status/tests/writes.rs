@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use pool::{CredentialState, WindowState};
-use resources::{Identity, Kind, kinds::UsageStatus};
+use resources::{Condition, ConditionType, Identity, Kind, ObjectConditions, Reason, kinds::UsageStatus};
 use snapshot::{CredentialName, RestReason};
 use tokio::time::Instant;
 
@@ -11,7 +11,7 @@ use super::{
     super::{transition, write::Failed},
     Board, Measured, Rates, Reading, Status, World, at, name,
 };
-use crate::events::Note;
+use crate::{events::Note, published::Published};
 
 /// A board that writes at once what it is asked for, as time passes.
 struct Desk {
@@ -38,10 +38,13 @@ impl Desk {
 
     /// Looks at the world as often as the operator does, for so long, and writes what is due.
     fn pass(&mut self, world: &World, time: Duration) {
+        self.pass_with(world, &world.published(), time);
+    }
+
+    fn pass_with(&mut self, world: &World, published: &Published, time: Duration) {
         let end = self.now + time;
-        let published = world.published();
         while self.now < end {
-            let wanted = world.wanted(&published, &self.board);
+            let wanted = world.wanted(published, &self.board);
             self.board.update(wanted.into_iter(), self.now);
             while let Some(write) = self.board.next(self.now) {
                 self.version += 1;
@@ -234,6 +237,30 @@ fn windows_are_told_by_what_is_nearer_its_end() {
         conditions,
         "CoolingDown=True/QuotaExhausted QuotaExhausted=True/QuotaExhausted Ready=True/QuotaExhausted"
     );
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_told_so_once() {
+    let world = World::new();
+    let mut desk = Desk::new();
+    let mut published = world.published();
+    let identity = Identity {
+        kind: Kind::Credential,
+        name: name("strange"),
+    };
+    let strange = ObjectConditions {
+        identity: identity.clone(),
+        conditions: vec![Condition {
+            kind: ConditionType::Accepted,
+            status: false,
+            reason: Reason::InvalidSpec,
+            message: "spec.weight: expected a number".to_owned(),
+        }],
+    };
+    published.conditions = [&published.conditions[..], &[strange]].concat().into();
+    desk.pass_with(&world, &published, Duration::from_secs(60));
+    assert_eq!(desk.count("strange"), 1);
+    assert_eq!(desk.reasons(), ["strange InvalidSpec"]);
 }
 
 #[test]
