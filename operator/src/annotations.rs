@@ -1,7 +1,8 @@
 //! What people ask for by annotations of a Credential: each value is acted on once.
 //!
 //! A value is a timestamp, so that asking again is another value. What was acted on is remembered in
-//! `status.lastHandled`. Should the operator end between the two, it acts once more, which changes nothing.
+//! `status.lastHandled`. Should the operator end between the two, it acts once more, which changes nothing. What was seen
+//! of an object may be older than what a former leader told in it, so it is read again before anything is done.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use pool::StoreAway;
+use kube::{Api, Client};
 use resources::{
     Identity, Kind, Object,
     kinds::{Credential, LastHandled},
@@ -17,7 +18,7 @@ use resources::{
 use snapshot::{CredentialName, ProviderName};
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
@@ -47,7 +48,22 @@ struct Order {
     is_valid: bool,
 }
 
-/// How often a store that was away is tried again.
+/// What came of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    /// It was done.
+    Done,
+    /// There is no store.
+    NotSupported,
+    /// It is not asked for any more, or was done before.
+    Stale,
+    /// The store or the API server is away.
+    Later,
+}
+
+/// How long reading an object may take.
+const READ: Duration = Duration::from_secs(5);
+/// How often what was away is tried again.
 const AGAIN: Duration = Duration::from_secs(3);
 /// The longest value that is remembered.
 const LONGEST: usize = 64;
@@ -99,6 +115,7 @@ impl Asked {
 /// Acts on annotations while this replica leads, until nothing is published any more. `handled` tells what was acted on,
 /// which status remembers. Without a store there is nothing that could be asked for, and an Event says so.
 pub async fn run(
+    client: Client,
     store: Option<Store>,
     mut publications: Publications,
     mut leads: watch::Receiver<bool>,
@@ -106,6 +123,7 @@ pub async fn run(
     events: Events,
 ) {
     let mut clerk = Clerk {
+        client,
         store,
         events,
         invalid: HashMap::new(),
@@ -129,6 +147,7 @@ pub async fn run(
 }
 
 struct Clerk {
+    client: Client,
     store: Option<Store>,
     events: Events,
     /// Values that are no timestamps, and were told to be none.
@@ -136,7 +155,7 @@ struct Clerk {
 }
 
 impl Clerk {
-    /// Acts on what is asked for. Returns whether something has to wait for the store.
+    /// Acts on what is asked for. Returns whether something has to wait.
     async fn serve(&mut self, published: &Published, handled: &watch::Sender<Handled>) -> bool {
         let mut is_waiting = false;
         let known = Arc::clone(&handled.borrow());
@@ -172,19 +191,21 @@ impl Clerk {
                     }
                     continue;
                 }
-                match self.act(object, &name, order.asked).await {
-                    Some(Ok(())) => {
+                match self.act(object, &name, &order).await {
+                    Served::Done => {
                         let (reason, message) = order.asked.done();
                         tracing::info!(credential = %name, asked = order.asked.action(), "acted on an annotation");
                         self.events.note(note(false, reason, message.to_owned()));
                     }
-                    Some(Err(StoreAway)) => {
-                        is_waiting = true;
-                        continue;
-                    }
-                    None => {
+                    Served::NotSupported => {
                         let message = "without a Redis each gateway keeps rests and quotas to itself";
                         self.events.note(note(true, "NotSupported", message.to_owned()));
+                    }
+                    // What is true of it is seen in a moment.
+                    Served::Stale => continue,
+                    Served::Later => {
+                        is_waiting = true;
+                        continue;
                     }
                 }
                 order.asked.handle(before.get_or_insert_default(), order.value);
@@ -210,19 +231,38 @@ impl Clerk {
         is_waiting
     }
 
-    /// Does what is asked for; `None` when there is no store.
-    async fn act(
-        &self,
-        object: &Credential,
-        name: &CredentialName,
-        asked: Asked,
-    ) -> Option<Result<(), StoreAway>> {
-        let store = self.store.as_ref()?;
-        let provider = ProviderName::new(name.namespace(), &object.spec.provider_ref.name).ok()?;
-        Some(match asked {
+    /// Does what is asked for.
+    async fn act(&self, object: &Credential, name: &CredentialName, order: &Order) -> Served {
+        let api: Api<Credential> = Api::namespaced(self.client.clone(), name.namespace());
+        let present = match timeout(READ, api.get_opt(name.name())).await {
+            Ok(Ok(present)) => present,
+            Ok(Err(error)) => {
+                tracing::debug!(credential = %name, %error, "an annotation waits");
+                return Served::Later;
+            }
+            Err(_) => return Served::Later,
+        };
+        let is_asked_for = |present: &Credential| {
+            present.metadata.uid == object.metadata.uid && orders(present, None).contains(order)
+        };
+        if !present.as_ref().is_some_and(is_asked_for) {
+            return Served::Stale;
+        }
+        let Some(store) = &self.store else {
+            return Served::NotSupported;
+        };
+        let Ok(provider) = ProviderName::new(name.namespace(), &object.spec.provider_ref.name) else {
+            return Served::Stale;
+        };
+        let acted = match order.asked {
             Asked::ClearRest => store.clear_rest(&provider, name).await,
             Asked::ResetQuota => store.reset_quota(&provider, name).await,
-        })
+        };
+        if acted.is_ok() {
+            Served::Done
+        } else {
+            Served::Later
+        }
     }
 }
 

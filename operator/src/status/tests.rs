@@ -153,7 +153,7 @@ impl World {
     fn wanted(&self, published: &Published, board: &Board) -> BTreeMap<Identity, Wanted> {
         let fleet = Fleet::new(published.contents.versions(), &self.gateways, StdInstant::now());
         let key_facts = self.key_facts.clone();
-        let mut wanted = desired::wanted(&View {
+        desired::wanted(&View {
             published,
             fleet: &fleet,
             reading: &self.reading,
@@ -162,9 +162,7 @@ impl World {
             key_facts: &move |_, _| key_facts.clone(),
             board,
             now: self.now,
-        });
-        wanted.iter_mut().for_each(|(_, wanted)| wanted.uid = None);
-        wanted
+        })
     }
 
     fn status(&self, kind: Kind, of: &str) -> Status {

@@ -14,7 +14,7 @@ use cluster::ApiServer;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use operator::leader::{self, LeaderSettings, Lost};
 use pool::SystemClock;
@@ -67,7 +67,7 @@ impl Replica {
         settings.retry = Duration::from_millis(200);
         let (sender, leads) = watch::channel(false);
         let (end, is_stopped) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-        let meter = leader::meter(&Registry::new()).unwrap();
+        let meter = leader::meter(&Registry::new()).expect("it works as always");
         let clock = Arc::new(SystemClock::default());
         let run = leader::run(client.clone(), settings, clock, meter, sender, end.clone());
         let task = tokio::spawn(Stoppable {
@@ -98,8 +98,15 @@ impl Replica {
 }
 
 async fn holder(leases: &Api<Lease>) -> String {
-    let lease = leases.get("roundhouse-operator").await.unwrap();
-    lease.spec.unwrap().holder_identity.unwrap_or_default()
+    let lease = leases
+        .get("roundhouse-operator")
+        .await
+        .expect("it works as always");
+    lease
+        .spec
+        .expect("it works as always")
+        .holder_identity
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +127,7 @@ async fn a_leader_that_ends_hands_over_at_once() {
 
     first.end.cancel();
     let given_up = Instant::now();
-    first.ends().await.unwrap();
+    first.ends().await.expect("it works as always");
     second.leads().await;
     // Without the handover it would be the two seconds of the Lease at the least.
     assert!(
@@ -128,10 +135,15 @@ async fn a_leader_that_ends_hands_over_at_once() {
         "{:?}",
         given_up.elapsed()
     );
-    let lease = leases.get("roundhouse-operator").await.unwrap().spec.unwrap();
+    let lease = leases
+        .get("roundhouse-operator")
+        .await
+        .expect("it works as always")
+        .spec
+        .expect("it works as always");
     assert!(lease.lease_transitions >= Some(2), "{lease:?}");
     second.end.cancel();
-    second.ends().await.unwrap();
+    second.ends().await.expect("it works as always");
     assert_eq!(holder(&leases).await, "", "nobody holds it");
 }
 
@@ -153,7 +165,7 @@ async fn a_leader_that_was_stopped_for_too_long_is_lost() {
     assert!(!*leads.borrow());
     assert!(second.is_leader());
     second.end.cancel();
-    second.ends().await.unwrap();
+    second.ends().await.expect("it works as always");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,16 +184,19 @@ async fn a_lease_that_was_taken_or_changed_by_hand_is_read_again() {
             leases
                 .patch("roundhouse-operator", &params, &patch)
                 .await
-                .unwrap();
+                .expect("it works as always");
         }
     };
     // A conflict, and the Lease is still ours.
     merge(json!({"metadata": {"labels": {"seen": "yes"}}})).await;
     sleep(Duration::from_secs(2)).await;
     assert!(replica.is_leader());
-    let lease = leases.get("roundhouse-operator").await.unwrap();
+    let lease = leases
+        .get("roundhouse-operator")
+        .await
+        .expect("it works as always");
     assert_eq!(
-        lease.metadata.labels.unwrap()["seen"],
+        lease.metadata.labels.expect("it works as always")["seen"],
         "yes",
         "what others write stays"
     );
@@ -193,9 +208,9 @@ async fn a_lease_that_was_taken_or_changed_by_hand_is_read_again() {
     assert!(replica.is_leader());
     // It is gone.
     leases
-        .delete("roundhouse-operator", &Default::default())
+        .delete("roundhouse-operator", &DeleteParams::default())
         .await
-        .unwrap();
+        .expect("it works as always");
     sleep(Duration::from_secs(1)).await;
     assert!(replica.is_leader());
     assert_eq!(holder(&leases).await, "a_0000000000000001");
@@ -227,13 +242,16 @@ async fn of_many_that_begin_at_once_one_leads() {
             assert!(leaders <= 1, "{leaders} lead in round {round}");
             sleep(Duration::from_millis(20)).await;
         }
-        let leader = replicas.iter().position(Replica::is_leader).unwrap();
+        let leader = replicas
+            .iter()
+            .position(Replica::is_leader)
+            .expect("it works as always");
         let leader = replicas.remove(leader);
         leader.end.cancel();
-        leader.ends().await.unwrap();
+        leader.ends().await.expect("it works as always");
     }
     for replica in replicas {
         replica.end.cancel();
-        replica.ends().await.unwrap();
+        replica.ends().await.expect("it works as always");
     }
 }

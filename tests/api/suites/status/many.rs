@@ -12,7 +12,10 @@ const COUNT: usize = 1000;
 
 async fn all_are(world: &World, condition: &str) -> bool {
     let api: Api<Credential> = Api::namespaced(world.client.clone(), world.namespace);
-    let list = api.list(&ListParams::default()).await.unwrap();
+    let list = api
+        .list(&ListParams::default())
+        .await
+        .expect("it works as always");
     let is_so = |credential: &Credential| {
         let conditions = credential.status.iter().flat_map(|status| &status.conditions);
         conditions
@@ -53,7 +56,7 @@ async fn a_thousand_credentials_are_told_in_few_writes_and_then_none() {
     // Both replicas have said what they have to say.
     sleep(Duration::from_secs(5)).await;
     let most = |counts: &std::sync::Mutex<std::collections::BTreeMap<String, usize>>| {
-        let counts = counts.lock().unwrap();
+        let counts = counts.lock().expect("nobody panicked");
         (
             counts.values().copied().max().unwrap_or(0),
             counts.values().sum::<usize>(),

@@ -29,10 +29,12 @@ impl Observe for Unobserved {
 
 /// A gateway's pool.
 fn pool(redis: &Redis) -> Pool<pool::Redis> {
-    let address = format!("redis://127.0.0.1:{}", redis.port()).parse().unwrap();
+    let address = format!("redis://127.0.0.1:{}", redis.port())
+        .parse()
+        .expect("an address");
     let mut settings = LinkSettings::new(address);
     settings.scripts = pool::Redis::scripts();
-    let link = Link::open(settings, Arc::new(Unobserved)).unwrap();
+    let link = Link::open(settings, Arc::new(Unobserved)).expect("it works as always");
     let settings = RedisSettings {
         prefix: "roundhouse".to_owned(),
         owner: "gateway".to_owned(),
@@ -52,8 +54,8 @@ async fn rests_of_the_store_are_told_and_cleared_when_asked_for() {
     world.replica(Some(redis.port()));
     world.apply(OBJECTS);
     world.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "cred/c"]);
-    let provider = ProviderName::new("status-orders", "p").unwrap();
-    let credential = CredentialName::new("status-orders", "c").unwrap();
+    let provider = ProviderName::new("status-orders", "p").expect("it works as always");
+    let credential = CredentialName::new("status-orders", "c").expect("it works as always");
     let pool = pool(&redis);
     let rest = |reason| Rest {
         reason,

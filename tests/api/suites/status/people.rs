@@ -61,7 +61,7 @@ async fn columns_tell_what_matters() {
 
     // The upstream refuses its key, as a gateway reports.
     let published = world.published("first").await;
-    let credential = CredentialName::new("status-columns", "first").unwrap();
+    let credential = CredentialName::new("status-columns", "first").expect("it works as always");
     let served = &published.contents.snapshot().credentials[&credential];
     let refused = Reported {
         secret_version: served.secret_version.clone(),

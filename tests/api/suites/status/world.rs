@@ -88,11 +88,11 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = redis.map(|port| {
             let settings = StoreSettings {
-                address: format!("redis://127.0.0.1:{port}").parse().unwrap(),
+                address: format!("redis://127.0.0.1:{port}").parse().expect("an address"),
                 password_file: None,
                 prefix: "roundhouse".to_owned(),
             };
-            Store::open(settings, Arc::clone(&clock)).unwrap()
+            Store::open(settings, Arc::clone(&clock)).expect("it works as always")
         });
         let (leads, leading) = watch::channel(true);
         let (reports, reported) = mpsc::channel(64);
@@ -114,6 +114,7 @@ impl World {
         }
         let published = self.published.clone();
         self.tasks.spawn(annotations::run(
+            self.client.clone(),
             store,
             published,
             leading.clone(),
@@ -125,7 +126,7 @@ impl World {
         let gateways = Arc::clone(&self.gateways.all);
         let inputs = Inputs {
             publications: self.published.clone(),
-            gateways: Box::new(move || gateways.lock().unwrap().clone()),
+            gateways: Box::new(move || gateways.lock().expect("nobody panicked").clone()),
             gateways_changed: self.gateways.changed.subscribe(),
             reports: reported,
             readings,
@@ -151,13 +152,17 @@ impl World {
     /// Tells all replicas what a gateway reports.
     pub(super) async fn report(&self, reported: &Reported) {
         for replica in &self.replicas {
-            replica.reports.send(reported.clone()).await.unwrap();
+            replica
+                .reports
+                .send(reported.clone())
+                .await
+                .expect("it works as always");
         }
     }
 
     /// What is published, once it has a Credential.
     pub(super) async fn published(&self, credential: &str) -> Arc<Published> {
-        let name = snapshot::CredentialName::new(self.namespace, credential).unwrap();
+        let name = snapshot::CredentialName::new(self.namespace, credential).expect("it works as always");
         let mut published = self.published.clone();
         let has = |published: &Option<Arc<Published>>| {
             let snapshot = published.as_ref().map(|published| published.contents.snapshot());
@@ -165,8 +170,8 @@ impl World {
         };
         let published = timeout(PATIENCE, published.wait_for(has))
             .await
-            .unwrap()
-            .unwrap()
+            .expect("it works as always")
+            .expect("it works as always")
             .clone();
         published.expect("it was waited for")
     }
@@ -195,15 +200,26 @@ impl World {
     pub(super) async fn count(&mut self) -> Arc<Mutex<BTreeMap<String, usize>>> {
         let counts: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
         let api: Api<Credential> = Api::namespaced(self.client.clone(), self.namespace);
-        let list = api.list(&ListParams::default()).await.unwrap();
-        let version = list.metadata.resource_version.unwrap();
+        let list = api
+            .list(&ListParams::default())
+            .await
+            .expect("it works as always");
+        let version = list.metadata.resource_version.expect("it works as always");
         let counting = Arc::clone(&counts);
         let params = WatchParams::default().timeout(290);
-        let mut events = api.watch(&params, &version).await.unwrap().boxed();
+        let mut events = api
+            .watch(&params, &version)
+            .await
+            .expect("it works as always")
+            .boxed();
         self.tasks.spawn(async move {
-            while let Some(event) = events.try_next().await.unwrap() {
+            while let Some(event) = events.try_next().await.expect("it works as always") {
                 if let WatchEvent::Modified(object) = event {
-                    *counting.lock().unwrap().entry(object.name_any()).or_default() += 1;
+                    *counting
+                        .lock()
+                        .expect("nobody panicked")
+                        .entry(object.name_any())
+                        .or_default() += 1;
                 }
             }
         });
@@ -243,7 +259,7 @@ impl Gateways {
             for at in 0..count {
                 let Some(versions) = &versions else { break };
                 let is_news = {
-                    let mut all = self.all.lock().unwrap();
+                    let mut all = self.all.lock().expect("nobody panicked");
                     let gateway = &mut all[at];
                     let is_news = !Arc::ptr_eq(&gateway.acked, versions);
                     gateway.acked = Arc::clone(versions);
@@ -324,9 +340,16 @@ where
         + serde::de::DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
-    api.list(&ListParams::default()).await.unwrap().items
+    api.list(&ListParams::default())
+        .await
+        .expect("it works as always")
+        .items
 }
 
 fn name(object: &impl Resource<DynamicType = ()>) -> ObjectName {
-    ObjectName::new(&object.namespace().unwrap(), &object.name_any()).unwrap()
+    ObjectName::new(
+        &object.namespace().expect("it works as always"),
+        &object.name_any(),
+    )
+    .expect("it works as always")
 }
