@@ -11,15 +11,18 @@
 //! ```
 
 pub mod admin;
+pub mod annotations;
 pub mod arguments;
 pub mod authority;
 pub mod commands;
 pub mod digest_key;
 pub mod discovery;
+pub mod events;
 pub mod gateways;
 pub mod identity;
 pub mod index;
 pub mod kubernetes;
+pub mod leader;
 pub mod metrics;
 pub mod mint;
 pub mod monitor;
@@ -28,5 +31,7 @@ pub mod publish;
 pub mod published;
 pub mod refusals;
 pub mod serve;
+pub mod status;
+pub mod store;
 pub mod watch;
 pub mod within;

@@ -59,7 +59,10 @@ impl Redis {
 
     /// A store for a process that looks and intervenes but makes no calls: it gets no share of any limit.
     pub fn beside(link: Link, settings: RedisSettings) -> Self {
-        Self::with(Context::new(link, settings, Pace::default(), Arc::default()), false)
+        Self::with(
+            Context::new(link, settings, Pace::default(), Arc::default()),
+            false,
+        )
     }
 
     /// The same as `new`, at a pace of its own.

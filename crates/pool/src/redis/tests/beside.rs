@@ -1,7 +1,5 @@
 //! A process that looks and intervenes, and makes no calls.
 
-use std::sync::Arc;
-
 use redis::Value;
 use snapshot::{RestReason, Timestamp};
 
@@ -9,7 +7,7 @@ use super::fleet::{Fleet, GENEROUS, PREFIX, eventually, world};
 use crate::{
     Clock as _, CredentialState, Member, Redis, RedisSettings, Rest, RestEnd, Store as _, SystemClock,
     redis::link::Urgency,
-    testing::{credential_name, provider_name},
+    testing::{credential, provider_name},
 };
 
 fn beside(fleet: &Fleet) -> Redis {
@@ -42,7 +40,7 @@ async fn it_sees_and_ends_rests_and_has_no_share_of_limits() {
         end: RestEnd::Guessed,
     };
     let pool = &fleet.a().pool;
-    pool.report(&provider_name(), &credential_name("a"), None, rest);
+    pool.report(&provider_name(), &credential("a"), None, rest);
     pool.heard().await;
     let rests: Vec<usize> = states(&redis, &fleet)
         .await
@@ -51,7 +49,7 @@ async fn it_sees_and_ends_rests_and_has_no_share_of_limits() {
         .collect();
     assert_eq!(rests, [1, 0], "what a gateway said is seen");
 
-    redis.clear_rest(now(), &provider_name(), &credential_name("a"));
+    redis.clear_rest(now(), &provider_name(), &credential("a"));
     redis.heard().await;
     assert!(states(&redis, &fleet).await[0].rests.is_empty(), "it is over");
 
@@ -77,5 +75,4 @@ async fn a_store_that_is_away_is_not_one_without_rests() {
     let members: Vec<Member> = fleet.world.lanes[0].members().to_vec();
     let looked = redis.states(now(), &provider_name(), &members).await;
     assert!(looked.is_err(), "{looked:?}");
-    drop(Arc::new(redis));
 }
