@@ -28,7 +28,8 @@ use crate::{
 };
 
 /// Everything that a call has taken and must give back. Exactly one of its endings is recorded; when it is dropped
-/// without one, the client has left.
+/// without one, the client has left. Always boxed, because it moves through the futures of a call and stays with a
+/// stream.
 pub(crate) struct Settlement {
     app: Arc<App>,
     caller: Caller,
@@ -40,7 +41,7 @@ pub(crate) struct Settlement {
     admission: Option<Admission>,
     /// The use of the call, once known.
     open: Option<Open>,
-    attempt: Option<Attempt>,
+    attempt: Option<Box<Attempt>>,
     asked: Option<ProviderName>,
     ended: bool,
     /// The call, for traces; its attempts are its children.
@@ -86,8 +87,8 @@ impl Settlement {
             .ended(failure.status, Outcome::Failed, Duration::ZERO);
     }
 
-    pub(super) fn new(app: &Arc<App>, inbound: &Inbound, operation: Operation, caller: &Caller) -> Self {
-        Self {
+    pub(super) fn new(app: &Arc<App>, inbound: &Inbound, operation: Operation, caller: &Caller) -> Box<Self> {
+        Box::new(Self {
             app: app.clone(),
             caller: caller.clone(),
             operation,
@@ -113,7 +114,7 @@ impl Settlement {
                 input_tokens = field::Empty,
                 output_tokens = field::Empty,
             ),
-        }
+        })
     }
 
     /// The call as a span.
@@ -163,7 +164,7 @@ impl Settlement {
     }
 
     /// An attempt is being delivered.
-    pub(super) fn delivering(&mut self, attempt: Attempt) {
+    pub(super) fn delivering(&mut self, attempt: Box<Attempt>) {
         self.attempt = Some(attempt);
     }
 
@@ -197,12 +198,17 @@ impl Settlement {
     }
 
     /// The whole answer is there.
-    pub(super) fn succeeded(mut self, usage: Option<Usage>) {
+    pub(super) fn succeeded(mut self: Box<Self>, usage: Option<Usage>) {
         self.end(Outcome::Succeeded, usage, 0, None);
     }
 
     /// The whole stream was sent.
-    pub(super) fn streamed(mut self, usage: Option<Usage>, frames: u64, first_token: Option<Instant>) {
+    pub(super) fn streamed(
+        mut self: Box<Self>,
+        usage: Option<Usage>,
+        frames: u64,
+        first_token: Option<Instant>,
+    ) {
         if let Some(first) = first_token {
             let tokens = usage.map_or(frames, |usage| usage.output);
             self.meters()
@@ -212,24 +218,29 @@ impl Settlement {
     }
 
     /// The answer broke off.
-    pub(super) fn interrupted(mut self, usage: Option<Usage>, frames: u64, setback: Option<&Setback>) {
+    pub(super) fn interrupted(
+        mut self: Box<Self>,
+        usage: Option<Usage>,
+        frames: u64,
+        setback: Option<&Setback>,
+    ) {
         self.end(Outcome::Interrupted, usage, frames, setback);
     }
 
     /// The client left in the middle of the answer.
-    pub(super) fn cancelled(mut self, usage: Option<Usage>, frames: u64) {
+    pub(super) fn cancelled(mut self: Box<Self>, usage: Option<Usage>, frames: u64) {
         self.end(Outcome::Cancelled, usage, frames, None);
     }
 
     /// The call failed before anything was sent.
-    pub(super) fn failed(mut self, failure: Failure) -> Failure {
+    pub(super) fn failed(mut self: Box<Self>, failure: Failure) -> Failure {
         self.status = failure.status;
         self.end(Outcome::Failed, None, 0, None);
         failure
     }
 
     /// The call failed after status 200 had gone out.
-    pub(super) fn failed_late(mut self, failure: Failure) -> Failure {
+    pub(super) fn failed_late(mut self: Box<Self>, failure: Failure) -> Failure {
         self.end(Outcome::Interrupted, None, 0, None);
         failure
     }
@@ -296,7 +307,7 @@ impl Settlement {
             spent,
             headroom,
             ..
-        }) = self.attempt.take()
+        }) = self.attempt.take().map(|attempt| *attempt)
         {
             if !self.streams() {
                 meters.overhead(duration.saturating_sub(waited));
