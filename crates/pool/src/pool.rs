@@ -59,8 +59,7 @@ impl<S: Store> Pool<S> {
     ) -> Result<(Admission<S>, Result<Lease<S>, NoneUsable>), Denied> {
         let patience = pick.provider.selection.max_wait;
         let now = self.shared.clock.now();
-        let call = self.shared.estimates.call(&admit, now);
-        let attempt = self.shared.estimates.attempt(&pick, now);
+        let (call, attempt) = self.shared.estimates.both(&admit, &pick, now);
         let reserves = reserves(call, attempt);
         let (seat, first) = self
             .shared
