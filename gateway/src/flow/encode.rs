@@ -117,7 +117,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// The path below the host, with the query.
 fn path_and_query(call: &Call, hop: &Hop) -> String {
     let provider = &hop.provider.provider;
-    let mut path = provider.endpoint.path.to_string();
+    let mut path = String::from(&*provider.endpoint.path);
     // Azure's endpoints end in /openai or /openai/v1; Anthropic's are written without the version.
     if in_path(hop, call.operation) {
         path.push_str("/deployments/");

@@ -22,7 +22,7 @@ use tracing::{Span, debug_span, field};
 use crate::{
     app::{App, InFlight},
     failure::Failure,
-    live::{LiveCredential, LiveProvider},
+    live::{LiveCredential, LiveProvider, Served},
     metrics::{CallMeters, Outcome},
     store::{Admission, Lease},
 };
@@ -50,8 +50,7 @@ pub(crate) struct Settlement {
 
 /// What is known of a call once it has a plan.
 struct Planned {
-    route: Arc<str>,
-    namespace: Arc<str>,
+    served: Arc<Served>,
     operation: Operation,
     stream: bool,
     /// Length of the request's body, from which tokens are estimated when the client leaves.
@@ -134,8 +133,7 @@ impl Settlement {
             Payload::Empty | Payload::Form(_) => 0,
         };
         self.planned = Some(Planned {
-            route: plan.served.label.clone(),
-            namespace: plan.served.namespace.clone(),
+            served: plan.served.clone(),
             operation: call.operation,
             stream: call.stream,
             body,
@@ -144,10 +142,10 @@ impl Settlement {
 
     /// The caller has a place within its limits.
     pub(super) fn admitted(&mut self, admission: Admission) {
-        if let Some(Planned { namespace, route, .. }) = &self.planned {
+        if let Some(Planned { served, .. }) = &self.planned {
             let call = pool::usage::Call {
                 client: &self.caller.client.name,
-                route: &format!("{namespace}/{route}"),
+                route: &served.name,
             };
             let app = &self.app;
             let open = app
@@ -254,13 +252,10 @@ impl Settlement {
         let provider = delivered.or(self.asked.as_ref());
         let metrics = &self.app.metrics;
         if let Some(Planned {
-            namespace,
-            route,
-            operation,
-            ..
+            served, operation, ..
         }) = &self.planned
         {
-            metrics.call(namespace, route, provider, Some(*operation))
+            metrics.call(&served.namespace, &served.label, provider, Some(*operation))
         } else {
             let namespace = self.caller.client.name.namespace().into();
             metrics.call(&namespace, &"".into(), provider, Some(self.operation))
@@ -369,7 +364,7 @@ impl Settlement {
             return;
         }
         if let Some(planned) = &self.planned {
-            self.span.record("route", &*planned.route);
+            self.span.record("route", &*planned.served.label);
         }
         if let Some(attempt) = &self.attempt {
             self.span
