@@ -47,18 +47,26 @@ use route::{Asking, route};
 use settle::Settlement;
 
 /// Serves one request, whatever it asks for.
-pub(crate) async fn serve(app: Arc<App>, request: Request<RequestBody>) -> Response<ReplyBody> {
+///
+/// Each connection has one such future at a time, and moves it once: what few calls need is boxed.
+pub(crate) fn serve(
+    app: Arc<App>,
+    request: Request<RequestBody>,
+) -> impl Future<Output = Response<ReplyBody>> + Send {
+    // Before the future begins, which would have room for the request beside what is read of it otherwise.
     let (inbound, asked) = ingress(request);
-    let (dialect, request_id) = (inbound.dialect, inbound.request_id.clone());
-    let answer = match asked {
-        Ok(Asked::Call(path)) => call(app, inbound, path).await,
-        Ok(Asked::Manage(managed)) => administer(&app, inbound, managed).await,
-        Ok(asked) => listing::answer(&app, &inbound, &asked),
-        Err(failure) => Err(failure),
-    };
-    let mut response = answer.unwrap_or_else(|failure| failure.response(dialect, &request_id));
-    crate::failure::identify(response.headers_mut(), dialect, &request_id);
-    response
+    async move {
+        let (dialect, request_id) = (inbound.dialect, inbound.request_id.clone());
+        let answer = match asked {
+            Ok(Asked::Call(path)) => call(app, inbound, path).await,
+            Ok(Asked::Manage(managed)) => Box::pin(administer(&app, *inbound, managed)).await,
+            Ok(asked) => listing::answer(&app, &inbound, &asked),
+            Err(failure) => Err(failure),
+        };
+        let mut response = answer.unwrap_or_else(|failure| failure.response(dialect, &request_id));
+        crate::failure::identify(response.headers_mut(), dialect, &request_id);
+        response
+    }
 }
 
 /// Serves an administrator.
@@ -74,7 +82,7 @@ async fn administer(
 }
 
 /// Serves a call to an upstream: the whole path, top to bottom.
-async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<ReplyBody>, Failure> {
+async fn call(app: Arc<App>, inbound: Box<Inbound>, path: Path) -> Result<Response<ReplyBody>, Failure> {
     let live = app.live(); // one version for the whole call
     let caller =
         authenticate(&app, &live, &inbound).inspect_err(|failure| Settlement::stranger(&app, failure))?;
@@ -98,13 +106,13 @@ async fn call(app: Arc<App>, inbound: Inbound, path: Path) -> Result<Response<Re
             first = None;
         }
         app.budgets.call(&plan.served.label, app.clock.now());
-        Ok(Dispatch {
+        Ok(Box::new(Dispatch {
             app: app.clone(),
             call,
             plan,
             first,
             asked: None,
-        })
+        }))
     };
     match planned.instrument(span).await {
         Ok(dispatch) => relay::answer(dispatch, settlement).await,

@@ -16,7 +16,7 @@ use resources::Identity;
 use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot, Timestamp};
 
 pub(crate) use names::{Names, Served, Unknown};
-pub(crate) use provider::{LiveCredential, LiveProvider, member};
+pub(crate) use provider::{Eligible, LiveCredential, LiveProvider, member};
 
 use crate::{
     metrics::{ClientMeters, Metrics},

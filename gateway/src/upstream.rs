@@ -97,8 +97,8 @@ struct Protocol {
 pub enum RequestBody {
     /// None.
     Empty,
-    /// In memory. Can be sent again.
-    Whole(Segments),
+    /// In memory. Can be sent again. Shared, because it moves through the futures of a call.
+    Whole(Arc<Segments>),
     /// Still coming. Sent once; its length is announced when its size hint is exact.
     Streamed(StreamedBody),
 }
@@ -244,22 +244,30 @@ impl Upstream {
     /// streamed body is only sent over HTTP/1.1 on a fresh connection, so it cannot meet a dead one.
     ///
     /// Cancel safe: dropping the future ends the exchange at once.
-    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<UpstreamBody>, SendError> {
+    pub fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
+        // Taken apart before the future begins, which would have room for it twice otherwise.
         let (parts, body) = request.into_parts();
-        let body = match self.send_on_kept(&parts, body).await {
-            Kept::Answered(result) => return result,
-            Kept::Unsent(body) => body,
-        };
-        // Boxed, because every call would carry the room for what few of them do.
-        match Box::pin(self.connector.in_time(self.connect())).await? {
-            Fresh::Http1(io) => {
-                let outbox = self.outbox(&parts, body);
-                self.exchange(io, outbox, &parts).await.map_err(SendError::from)
+        async move {
+            let body = match self.send_on_kept(&parts, body).await {
+                Kept::Answered(result) => return result,
+                Kept::Unsent(body) => body,
+            };
+            // Boxed, because every call would carry the room for what few of them do.
+            match Box::pin(self.connector.in_time(self.connect())).await? {
+                Fresh::Http1(io) => {
+                    let outbox = self.outbox(&parts, body);
+                    self.exchange(io, outbox, &parts).await.map_err(SendError::from)
+                }
+                Fresh::Http2(stream) => {
+                    match Box::pin(stream.exchange(&parts, &self.authority, body)).await {
+                        Ok((head, answer)) => Ok(Response::from_parts(head, UpstreamBody::http2(answer))),
+                        Err(failed) => Err(SendError::Http2(failed.source)),
+                    }
+                }
             }
-            Fresh::Http2(stream) => match Box::pin(stream.exchange(&parts, &self.authority, body)).await {
-                Ok((head, answer)) => Ok(Response::from_parts(head, UpstreamBody::http2(answer))),
-                Err(failed) => Err(SendError::Http2(failed.source)),
-            },
         }
     }
 
@@ -329,7 +337,7 @@ impl Upstream {
     async fn exchange(
         &self,
         io: io::Io,
-        outbox: Outbox,
+        outbox: Box<Outbox>,
         parts: &Parts,
     ) -> Result<Response<UpstreamBody>, h1::Failed> {
         let to_head = parts.method == Method::HEAD;
@@ -337,19 +345,20 @@ impl Upstream {
         Ok(Response::from_parts(head, UpstreamBody::http1(rest)))
     }
 
-    fn outbox(&self, parts: &Parts, body: RequestBody) -> Outbox {
+    fn outbox(&self, parts: &Parts, body: RequestBody) -> Box<Outbox> {
         let head = |framing| h1::encode(parts, &self.host, framing);
-        match body {
+        Box::new(match body {
             RequestBody::Empty => Outbox::new(head(h1::Outgoing::Nothing), []),
             RequestBody::Whole(segments) => {
-                Outbox::new(head(h1::Outgoing::Length(segments.len() as u64)), segments)
+                let head = head(h1::Outgoing::Length(segments.len() as u64));
+                Outbox::new(head, segments.iter().cloned())
             }
             RequestBody::Streamed(body) => {
                 let length = body.size_hint().exact();
                 let framing = length.map_or(h1::Outgoing::Chunked, h1::Outgoing::Length);
                 Outbox::streamed(head(framing), body, length)
             }
-        }
+        })
     }
 }
 

@@ -2,19 +2,24 @@
 
 use std::{
     collections::hash_map::RandomState,
-    hash::{BuildHasher, Hash},
+    hash::{BuildHasher, BuildHasherDefault},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use snapshot::{ClientName, Timestamp};
 
-use crate::{Admit, Pick, average::Average, remembered::Remembered};
+use crate::{
+    Admit, Pick,
+    average::Average,
+    remembered::{AsIs, Remembered},
+};
 
 /// Averages by caller and model. Each process learns on its own.
 #[derive(Debug)]
 pub(crate) struct Estimates {
-    averages: Mutex<Remembered<u64, Average>>,
+    /// By a keyed hash of the two; that of an attempt is the complement of that of a call.
+    averages: Mutex<Averages>,
     hasher: RandomState,
 }
 
@@ -26,14 +31,7 @@ pub(crate) struct Estimate {
     pub(crate) tokens: u64,
 }
 
-/// What an average is about.
-#[derive(Clone, Copy, Debug, Hash)]
-enum About {
-    /// The calls of a client that names a model.
-    Call,
-    /// The attempts at an upstream's model for a client.
-    Attempt,
-}
+type Averages = Remembered<u64, Average, BuildHasherDefault<AsIs>>;
 
 const AVERAGE_TTL: Duration = Duration::from_secs(3600);
 const AVERAGES: usize = 50_000;
@@ -50,30 +48,50 @@ impl Default for Estimates {
 impl Estimates {
     /// For a caller's call.
     pub(crate) fn call(&self, admit: &Admit<'_>, now: Timestamp) -> Estimate {
-        self.of(admit.client, admit.model, About::Call, now)
+        let key = self.key(admit.client, admit.model);
+        Estimate::of(&self.lock(), key, now)
     }
 
     /// For an attempt.
     pub(crate) fn attempt(&self, pick: &Pick<'_>, now: Timestamp) -> Estimate {
-        self.of(pick.client, pick.model, About::Attempt, now)
+        let key = !self.key(pick.client, pick.model);
+        Estimate::of(&self.lock(), key, now)
+    }
+
+    /// For a caller's call and its first attempt.
+    pub(crate) fn both(&self, admit: &Admit<'_>, pick: &Pick<'_>, now: Timestamp) -> (Estimate, Estimate) {
+        let call = self.key(admit.client, admit.model);
+        let attempt = if (admit.client, admit.model) == (pick.client, pick.model) {
+            !call
+        } else {
+            !self.key(pick.client, pick.model)
+        };
+        let averages = self.lock();
+        (
+            Estimate::of(&averages, call, now),
+            Estimate::of(&averages, attempt, now),
+        )
     }
 
     /// Learns what a call has used.
     pub(crate) fn learn(&self, estimate: Estimate, tokens: u64, now: Timestamp) {
-        let mut averages = self.lock();
-        let average = averages
-            .get(estimate.key, now)
-            .map_or(Average::new(tokens), |known| known.with(tokens));
-        averages.set(estimate.key, average, now, AVERAGE_TTL);
+        self.lock().change(estimate.key, now, AVERAGE_TTL, |known| {
+            known.map_or(Average::new(tokens), |known| known.with(tokens))
+        });
     }
 
-    fn of(&self, client: &ClientName, model: &str, about: About, now: Timestamp) -> Estimate {
-        let key = self.hasher.hash_one((client, model, about));
-        let tokens = self.lock().get(key, now).map_or(0, |average| average.value());
-        Estimate { key, tokens }
+    fn key(&self, client: &ClientName, model: &str) -> u64 {
+        self.hasher.hash_one((client, model))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Remembered<u64, Average>> {
+    fn lock(&self) -> MutexGuard<'_, Averages> {
         self.averages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Estimate {
+    fn of(averages: &Averages, key: u64, now: Timestamp) -> Self {
+        let tokens = averages.get(key, now).map_or(0, |average| average.value());
+        Self { key, tokens }
     }
 }

@@ -59,8 +59,7 @@ impl<S: Store> Pool<S> {
     ) -> Result<(Admission<S>, Result<Lease<S>, NoneUsable>), Denied> {
         let patience = pick.provider.selection.max_wait;
         let now = self.shared.clock.now();
-        let call = self.shared.estimates.call(&admit, now);
-        let attempt = self.shared.estimates.attempt(&pick, now);
+        let (call, attempt) = self.shared.estimates.both(&admit, &pick, now);
         let reserves = reserves(call, attempt);
         let (seat, first) = self
             .shared
@@ -70,7 +69,7 @@ impl<S: Store> Pool<S> {
         let admission = Admission::new(self, seat, call);
         let lease = match first {
             Ok(picked) => Ok(Lease::new(self, pick.provider.name.clone(), picked, attempt)),
-            Err(shortage) => self.wait(pick, shortage).await,
+            Err(shortage) => Box::pin(self.wait(pick, shortage)).await,
         };
         Ok((admission, lease))
     }
@@ -93,7 +92,7 @@ impl<S: Store> Pool<S> {
         let patience = pick.provider.selection.max_wait;
         match self.look(&pick, patience).await {
             Ok(lease) => Ok(lease),
-            Err(shortage) => self.wait(pick, shortage).await,
+            Err(shortage) => Box::pin(self.wait(pick, shortage)).await,
         }
     }
 
@@ -211,6 +210,7 @@ impl<S: Store> Pool<S> {
         Ok(Lease::new(self, pick.provider.name.clone(), picked, attempt))
     }
 
+    /// Boxed by its callers, because every call would carry the room for what few of them do.
     async fn wait(&self, pick: Pick<'_>, mut shortage: Shortage) -> Result<Lease<S>, NoneUsable> {
         let max_wait = pick.provider.selection.max_wait;
         if max_wait.is_zero() || !self.pays_to_wait(&shortage, max_wait) {

@@ -1,8 +1,8 @@
 //! What is remembered for a while, and at most so many at a time.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
+    collections::{HashMap, VecDeque, hash_map::RandomState},
+    hash::{BuildHasher, Hash, Hasher},
     time::Duration,
 };
 
@@ -10,8 +10,8 @@ use snapshot::Timestamp;
 
 /// A map whose entries expire, and of which the one not touched for longest goes when it is full.
 #[derive(Debug)]
-pub(crate) struct Remembered<K, V> {
-    entries: HashMap<K, Entry<V>>,
+pub(crate) struct Remembered<K, V, S = RandomState> {
+    entries: HashMap<K, Entry<V>, S>,
     /// Touches in order; all but an entry's last are stale.
     touches: VecDeque<(u64, K)>,
     touch: u64,
@@ -25,10 +25,30 @@ struct Entry<V> {
     touch: u64,
 }
 
-impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
+/// Takes keys as they are. Only for keys that come out of a keyed hash: nobody can choose those.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl<K: Copy + Eq + Hash, V, S: BuildHasher + Default> Remembered<K, V, S> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             touches: VecDeque::new(),
             touch: 0,
             capacity,
@@ -55,6 +75,26 @@ impl<K: Copy + Eq + Hash, V> Remembered<K, V> {
         // Two per insertion, so that stale touches cannot pile up.
         for _ in 0..2 {
             self.drop_oldest(now);
+        }
+    }
+
+    /// Changes a value that is there, or sets what `change` makes of nothing. Either way it has `ttl` left, or a sixtieth
+    /// less: what was touched just before is not touched again.
+    pub(crate) fn change(
+        &mut self,
+        key: K,
+        now: Timestamp,
+        ttl: Duration,
+        change: impl FnOnce(Option<&V>) -> V,
+    ) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.expires > now) else {
+            return self.set(key, change(None), now, ttl);
+        };
+        let value = change(Some(&entry.value));
+        if entry.expires + ttl / 60 >= now + ttl {
+            entry.value = value;
+        } else {
+            self.set(key, value, now, ttl);
         }
     }
 
@@ -93,7 +133,7 @@ mod tests {
     #[test]
     fn entries_expire_and_the_longest_untouched_goes_first() {
         let start = Timestamp::EPOCH;
-        let mut remembered = Remembered::new(2);
+        let mut remembered: Remembered<_, _> = Remembered::new(2);
         remembered.set(1, "a", start, TTL);
         remembered.set(2, "b", start, TTL);
         remembered.set(1, "a", start, TTL);
@@ -105,8 +145,36 @@ mod tests {
     }
 
     #[test]
+    fn a_change_keeps_an_entry_alive() {
+        let start = Timestamp::EPOCH;
+        let mut remembered: Remembered<_, _> = Remembered::new(2);
+        let count = |known: Option<&u32>| known.map_or(1, |known| known + 1);
+        let mut now = start;
+        for _ in 0..200 {
+            remembered.change(1, now, TTL, count);
+            now = now + Duration::from_millis(500);
+        }
+        assert_eq!(
+            remembered.get(1, now),
+            Some(&200),
+            "it was never gone for a minute"
+        );
+        assert!(
+            remembered.touches.len() <= 2,
+            "{} touches",
+            remembered.touches.len()
+        );
+        remembered.change(1, now + TTL, TTL, count);
+        assert_eq!(
+            remembered.get(1, now + TTL),
+            Some(&1),
+            "what has expired does not count"
+        );
+    }
+
+    #[test]
     fn neither_entries_nor_touches_grow_without_bound() {
-        let mut remembered = Remembered::new(100);
+        let mut remembered: Remembered<_, _> = Remembered::new(100);
         let mut now = Timestamp::EPOCH;
         for round in 0..10_000u64 {
             remembered.set(round % 150, round, now, TTL);

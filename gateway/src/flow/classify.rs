@@ -79,12 +79,9 @@ pub(super) async fn classify(
     }
     match shape(call, &headers) {
         Shape::Events => {
-            let tap = Tap::new(call.operation, reading.hide_usage);
-            let opened = stream::open(hop, credential, body, tap, reading).await?;
-            Ok(Answer::Stream {
-                headers,
-                opened: Box::new(opened),
-            })
+            let opened = Opened::new(Tap::new(call.operation, reading.hide_usage));
+            let opened = stream::open(hop, credential, body, opened, reading).await?;
+            Ok(Answer::Stream { headers, opened })
         }
         Shape::Json => {
             let body = collect(hop, body, reading.deadline).await?;

@@ -44,10 +44,10 @@ pub(crate) struct Dispatch {
     pub(crate) asked: Option<ProviderName>,
 }
 
-/// An answer with the attempt that got it.
+/// An answer with the attempt that got it. Boxed, because it moves through several futures.
 pub(crate) struct Delivery {
     pub(crate) answer: Answer,
-    pub(crate) attempt: Attempt,
+    pub(crate) attempt: Box<Attempt>,
 }
 
 /// What the attempts so far came to.
@@ -64,10 +64,10 @@ struct Trail {
     /// Credentials of the present hop that were asked.
     tried: SmallVec<[CredentialName; 4]>,
     /// A refusal whose meaning waits for a second opinion.
-    doubt: Option<(Lease, Setback)>,
+    doubt: Option<Box<(Lease, Setback)>>,
     /// The Provider that it came from.
     doubted: Option<ProviderName>,
-    last: Option<Setback>,
+    last: Option<Box<Setback>>,
     none: Option<NoneUsable>,
     soonest: Option<Timestamp>,
 }
@@ -108,7 +108,8 @@ impl Dispatch {
                 return Ok(delivery);
             }
         }
-        Err(self.last_word(trail).await)
+        // Boxed, like setbacks: every call would carry the room for what few of them have.
+        Err(Box::pin(self.last_word(trail)).await)
     }
 
     /// Tries the credentials of one hop. `None`: another hop may do better.
@@ -144,7 +145,7 @@ impl Dispatch {
                     self.app
                         .metrics
                         .attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
-                    let attempt = Attempt {
+                    let attempt = Box::new(Attempt {
                         lease,
                         open,
                         provider,
@@ -153,7 +154,7 @@ impl Dispatch {
                         waited: trail.waited,
                         spent: trail.spent,
                         headroom: trail.headroom,
-                    };
+                    });
                     return Ok(Some(Delivery { answer, attempt }));
                 }
                 Err(setback) => match self.after(index, lease, setback, trail) {
@@ -258,7 +259,7 @@ impl Dispatch {
                 if !replayable {
                     return Next::End(setback.failure);
                 }
-                trail.last = Some(setback);
+                trail.last = Some(Box::new(setback));
                 match blame {
                     Blame::AsSettled if trail.refusals < REFUSALS_MAX => Next::Credential,
                     // Where the upstream refuses everybody, asking the others would only rest them too.
@@ -283,7 +284,7 @@ impl Dispatch {
                     return Next::End(setback.failure);
                 }
                 let listed = setback.reason.is_some_and(|reason| self.plan.falls_back(reason));
-                trail.last = Some(setback);
+                trail.last = Some(Box::new(setback));
                 if next.is_some_and(|next| next.priority == hop.priority || listed) {
                     Next::Hop
                 } else {
@@ -295,7 +296,7 @@ impl Dispatch {
 
     /// A guessed refusal waits for a second opinion; the same one twice is the request's own fault.
     fn doubt(&self, lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
-        if let Some((first, before)) = trail.doubt.take() {
+        if let Some((first, before)) = trail.doubt.take().map(|doubt| *doubt) {
             // Nobody was accepted so far, so nothing is known of the first credential either.
             first.settle(Settled::new(Outcome::CallerFault));
             let same_provider = trail.doubted.as_ref() == self.asked.as_ref();
@@ -304,16 +305,16 @@ impl Dispatch {
                 return self.next_priority_or_end(setback, trail);
             }
         }
-        trail.last = Some(setback.clone());
+        trail.last = Some(Box::new(setback.clone()));
         trail.doubted.clone_from(&self.asked);
-        trail.doubt = Some((lease, setback));
+        trail.doubt = Some(Box::new((lease, setback)));
         Next::Credential
     }
 
     /// Another credential was accepted where one was refused: the refusal was about that credential. What another
     /// Provider accepts says nothing about it.
     fn believe(&self, trail: &mut Trail, accepted: &ProviderName) {
-        if let Some((lease, setback)) = trail.doubt.take()
+        if let Some((lease, setback)) = trail.doubt.take().map(|doubt| *doubt)
             && let Some((provider, _)) = self.current(lease.credential())
         {
             if provider.provider.name == *accepted {
@@ -344,7 +345,7 @@ impl Dispatch {
     fn next_priority_or_end(&self, setback: Setback, trail: &mut Trail) -> Next {
         let listed = setback.reason.is_some_and(|reason| self.plan.falls_back(reason));
         let failure = setback.failure.clone();
-        trail.last = Some(setback);
+        trail.last = Some(Box::new(setback));
         trail.none = None;
         if listed { Next::Hop } else { Next::End(failure) }
     }
@@ -362,7 +363,7 @@ impl Dispatch {
 
     /// What the caller is told when nothing is left to try.
     async fn last_word(&self, mut trail: Trail) -> Failure {
-        if let Some((lease, setback)) = trail.doubt.take() {
+        if let Some((lease, setback)) = trail.doubt.take().map(|doubt| *doubt) {
             // There was nobody else to ask: the upstream's words stand, and nothing rests on a guess.
             lease.settle(Settled::new(Outcome::CallerFault));
             return setback.failure;

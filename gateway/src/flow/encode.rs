@@ -22,7 +22,7 @@ use crate::{
 
 /// A request for the upstream, and what of the caller's was changed in it.
 pub(super) struct Outbound {
-    pub(super) request: Request<RequestBody>,
+    pub(super) request: Box<Request<RequestBody>>,
     /// The stream's usage was asked for on our own account, and must be taken out again.
     pub(super) hide_usage: bool,
 }
@@ -41,7 +41,7 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
                 model: rename.then_some(&*hop.model),
                 ask_usage: hide_usage,
             };
-            RequestBody::Whole(peeked.splice(body, &edits))
+            RequestBody::Whole(peeked.splice(body, &edits).into())
         }
         Payload::Form(form) => {
             let form = form.take().ok_or_else(Failure::internal)?;
@@ -51,7 +51,8 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
     if in_path(hop, call.operation) && matches!(&*hop.model, "." | "..") {
         return Err(Failure::invalid("invalid_model", "this name cannot be a deployment's").param("model"));
     }
-    let mut request = Request::new(body);
+    // Boxed, because it moves through several futures, each of which has room for what it is given.
+    let mut request = Box::new(Request::new(body));
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = path_and_query(call, hop).parse().map_err(|_| {
         Failure::invalid(
@@ -116,7 +117,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// The path below the host, with the query.
 fn path_and_query(call: &Call, hop: &Hop) -> String {
     let provider = &hop.provider.provider;
-    let mut path = provider.endpoint.path.to_string();
+    let mut path = String::from(&*provider.endpoint.path);
     // Azure's endpoints end in /openai or /openai/v1; Anthropic's are written without the version.
     if in_path(hop, call.operation) {
         path.push_str("/deployments/");

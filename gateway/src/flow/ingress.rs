@@ -23,7 +23,9 @@ pub(crate) struct Inbound {
 }
 
 /// Reads the head. What is wrong with it comes second, so that it can be said in the route's dialect.
-pub(super) fn ingress(request: Request<RequestBody>) -> (Inbound, Result<Asked, Failure>) {
+///
+/// Boxed, because it moves through several futures, each of which has room for what it is given.
+pub(super) fn ingress(request: Request<RequestBody>) -> (Box<Inbound>, Result<Asked, Failure>) {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let upgrade = parts.headers.contains_key(header::UPGRADE);
@@ -36,7 +38,7 @@ pub(super) fn ingress(request: Request<RequestBody>) -> (Inbound, Result<Asked, 
     let asked = asked
         .map_err(|astray| lost(astray, &parts.method, parts.uri.path()))
         .and_then(|asked| plain_encoding(&parts.headers).map(|()| asked));
-    let inbound = Inbound {
+    let inbound = Box::new(Inbound {
         dialect,
         request_id: request_id(&parts.headers),
         query: parts.uri.query().map(str::to_owned),
@@ -44,7 +46,7 @@ pub(super) fn ingress(request: Request<RequestBody>) -> (Inbound, Result<Asked, 
         headers: parts.headers,
         body,
         arrived,
-    };
+    });
     (inbound, asked)
 }
 
@@ -94,8 +96,17 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         });
-    match given {
-        Some(id) => id.into(),
-        None => format!("req_{:032x}", rand::random::<u128>()).into(),
+    if let Some(id) = given {
+        return id.into();
     }
+    let mut id = *b"req_00000000000000000000000000000000";
+    for (place, bits) in id[4..].iter_mut().zip(nibbles(rand::random())) {
+        *place = b"0123456789abcdef"[usize::from(bits)];
+    }
+    str::from_utf8(&id).unwrap_or_default().into()
+}
+
+/// Four bits at a time.
+fn nibbles(bytes: [u8; 16]) -> impl Iterator<Item = u8> {
+    bytes.into_iter().flat_map(|byte| [byte >> 4, byte & 15])
 }

@@ -65,7 +65,7 @@ pub(crate) struct Form {
 }
 
 /// Reads what routing needs.
-pub(super) async fn peek(app: &App, inbound: Inbound, path: Path) -> Result<Call, Failure> {
+pub(super) async fn peek(app: &App, inbound: Box<Inbound>, path: Path) -> Result<Call, Failure> {
     let Inbound {
         dialect,
         request_id,
@@ -75,7 +75,7 @@ pub(super) async fn peek(app: &App, inbound: Inbound, path: Path) -> Result<Call
         body,
         arrived,
         ..
-    } = inbound;
+    } = *inbound;
     let mut call = Call {
         dialect,
         operation: path.operation,

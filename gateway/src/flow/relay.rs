@@ -26,8 +26,8 @@ use pool::ObjectId;
 /// Waits for an answer and turns it into the response. A stream that has nothing to say for `keepAliveAfter` begins
 /// with comments, while its upstream is still being sought.
 pub(super) async fn answer(
-    mut dispatch: Dispatch,
-    mut settlement: Settlement,
+    mut dispatch: Box<Dispatch>,
+    mut settlement: Box<Settlement>,
 ) -> Result<Response<ReplyBody>, Failure> {
     let span = settlement.span().clone();
     if !dispatch.call.stream {
@@ -60,7 +60,7 @@ pub(super) async fn answer(
 }
 
 /// Builds the response to a delivery.
-fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Settlement) -> Response<ReplyBody> {
+fn deliver(delivery: Delivery, dispatch: &Dispatch, mut settlement: Box<Settlement>) -> Response<ReplyBody> {
     let dialect = dispatch.call.dialect;
     let Delivery { answer, mut attempt } = delivery;
     attempt.lease.commit();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dialect::{Dialect, FailureKind, Operation, Passthrough};
 use http::StatusCode;
-use pool::{Holder, Lane, ObjectId, StoreAway};
+use pool::{Holder, ObjectId, StoreAway};
 use smallvec::SmallVec;
 use snapshot::{ClientName, CredentialName, FallbackOn, ModelPattern, Provider, ProviderName};
 
@@ -12,7 +12,7 @@ use super::{affinity::affinity, authenticate::Caller, peek::Call};
 use crate::{
     app::App,
     failure::Failure,
-    live::{Live, LiveProvider, Served, Unknown},
+    live::{Eligible, Live, LiveProvider, Served, Unknown},
 };
 
 /// Which upstreams to try, best first.
@@ -30,8 +30,8 @@ pub(crate) struct Hop {
     /// The model's name there.
     pub(crate) model: Arc<str>,
     pub(crate) priority: u32,
-    /// Its credentials, one lane for each of their priorities.
-    pub(crate) lanes: Arc<[Arc<Lane>]>,
+    /// Its credentials.
+    pub(crate) eligible: Arc<Eligible>,
     /// The only credential that can serve: it holds what the call names.
     pub(crate) pinned: Option<CredentialName>,
     /// What the call names, where only the shared store may know who holds it.
@@ -293,7 +293,7 @@ fn hops(
                 client: caller.client.name.clone(),
                 provider: provider.clone(),
                 priority: target.priority,
-                lanes: provider.lanes(&model, &target.credential_selector),
+                eligible: provider.eligible(&model, &target.credential_selector),
                 pinned: pinned.cloned(),
                 object: None,
                 affinity: affinity(caller, call, provider),

@@ -20,7 +20,7 @@ impl Hop {
             client: &self.client,
             provider: &self.provider.provider,
             model: &self.model,
-            lanes: &self.lanes,
+            lanes: &self.eligible.lanes,
             tried,
             pinned: self.pinned.as_ref(),
             object: self.object,
@@ -32,11 +32,10 @@ impl Hop {
 impl Hop {
     /// Counts an attempt.
     pub(super) fn begin(&self, app: &App, lease: &Lease) -> Open {
-        let provider = &self.provider.provider.name;
         let attempt = Attempt {
-            provider,
+            provider: &self.provider.provider.name,
             credential: lease.credential(),
-            model: &format!("{}/{}", provider.namespace(), self.model),
+            model: &self.eligible.model,
         };
         app.ledger
             .begin_attempt(app.clock.now(), attempt, lease.expected_tokens())

@@ -26,7 +26,7 @@ pub(super) struct Reply {
 /// Sends a request and waits for the head of the answer: `firstByte` at most for streams, else to the call's end.
 pub(super) async fn send(
     hop: &Hop,
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     stream: bool,
     deadline: Instant,
 ) -> Result<Reply, Setback> {
@@ -37,7 +37,7 @@ pub(super) async fn send(
     } else {
         left
     };
-    match timeout(limit, hop.provider.upstream.send(request)).await {
+    match timeout(limit, hop.provider.upstream.send(*request)).await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
             Ok(Reply {

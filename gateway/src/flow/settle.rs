@@ -22,13 +22,14 @@ use tracing::{Span, debug_span, field};
 use crate::{
     app::{App, InFlight},
     failure::Failure,
-    live::{LiveCredential, LiveProvider},
+    live::{LiveCredential, LiveProvider, Served},
     metrics::{CallMeters, Outcome},
     store::{Admission, Lease},
 };
 
 /// Everything that a call has taken and must give back. Exactly one of its endings is recorded; when it is dropped
-/// without one, the client has left.
+/// without one, the client has left. Always boxed, because it moves through the futures of a call and stays with a
+/// stream.
 pub(crate) struct Settlement {
     app: Arc<App>,
     caller: Caller,
@@ -40,7 +41,7 @@ pub(crate) struct Settlement {
     admission: Option<Admission>,
     /// The use of the call, once known.
     open: Option<Open>,
-    attempt: Option<Attempt>,
+    attempt: Option<Box<Attempt>>,
     asked: Option<ProviderName>,
     ended: bool,
     /// The call, for traces; its attempts are its children.
@@ -49,8 +50,7 @@ pub(crate) struct Settlement {
 
 /// What is known of a call once it has a plan.
 struct Planned {
-    route: Arc<str>,
-    namespace: Arc<str>,
+    served: Arc<Served>,
     operation: Operation,
     stream: bool,
     /// Length of the request's body, from which tokens are estimated when the client leaves.
@@ -86,8 +86,8 @@ impl Settlement {
             .ended(failure.status, Outcome::Failed, Duration::ZERO);
     }
 
-    pub(super) fn new(app: &Arc<App>, inbound: &Inbound, operation: Operation, caller: &Caller) -> Self {
-        Self {
+    pub(super) fn new(app: &Arc<App>, inbound: &Inbound, operation: Operation, caller: &Caller) -> Box<Self> {
+        Box::new(Self {
             app: app.clone(),
             caller: caller.clone(),
             operation,
@@ -113,7 +113,7 @@ impl Settlement {
                 input_tokens = field::Empty,
                 output_tokens = field::Empty,
             ),
-        }
+        })
     }
 
     /// The call as a span.
@@ -133,8 +133,7 @@ impl Settlement {
             Payload::Empty | Payload::Form(_) => 0,
         };
         self.planned = Some(Planned {
-            route: plan.served.label.clone(),
-            namespace: plan.served.namespace.clone(),
+            served: plan.served.clone(),
             operation: call.operation,
             stream: call.stream,
             body,
@@ -143,10 +142,10 @@ impl Settlement {
 
     /// The caller has a place within its limits.
     pub(super) fn admitted(&mut self, admission: Admission) {
-        if let Some(Planned { namespace, route, .. }) = &self.planned {
+        if let Some(Planned { served, .. }) = &self.planned {
             let call = pool::usage::Call {
                 client: &self.caller.client.name,
-                route: &format!("{namespace}/{route}"),
+                route: &served.name,
             };
             let app = &self.app;
             let open = app
@@ -163,7 +162,7 @@ impl Settlement {
     }
 
     /// An attempt is being delivered.
-    pub(super) fn delivering(&mut self, attempt: Attempt) {
+    pub(super) fn delivering(&mut self, attempt: Box<Attempt>) {
         self.attempt = Some(attempt);
     }
 
@@ -197,12 +196,17 @@ impl Settlement {
     }
 
     /// The whole answer is there.
-    pub(super) fn succeeded(mut self, usage: Option<Usage>) {
+    pub(super) fn succeeded(mut self: Box<Self>, usage: Option<Usage>) {
         self.end(Outcome::Succeeded, usage, 0, None);
     }
 
     /// The whole stream was sent.
-    pub(super) fn streamed(mut self, usage: Option<Usage>, frames: u64, first_token: Option<Instant>) {
+    pub(super) fn streamed(
+        mut self: Box<Self>,
+        usage: Option<Usage>,
+        frames: u64,
+        first_token: Option<Instant>,
+    ) {
         if let Some(first) = first_token {
             let tokens = usage.map_or(frames, |usage| usage.output);
             self.meters()
@@ -212,24 +216,29 @@ impl Settlement {
     }
 
     /// The answer broke off.
-    pub(super) fn interrupted(mut self, usage: Option<Usage>, frames: u64, setback: Option<&Setback>) {
+    pub(super) fn interrupted(
+        mut self: Box<Self>,
+        usage: Option<Usage>,
+        frames: u64,
+        setback: Option<&Setback>,
+    ) {
         self.end(Outcome::Interrupted, usage, frames, setback);
     }
 
     /// The client left in the middle of the answer.
-    pub(super) fn cancelled(mut self, usage: Option<Usage>, frames: u64) {
+    pub(super) fn cancelled(mut self: Box<Self>, usage: Option<Usage>, frames: u64) {
         self.end(Outcome::Cancelled, usage, frames, None);
     }
 
     /// The call failed before anything was sent.
-    pub(super) fn failed(mut self, failure: Failure) -> Failure {
+    pub(super) fn failed(mut self: Box<Self>, failure: Failure) -> Failure {
         self.status = failure.status;
         self.end(Outcome::Failed, None, 0, None);
         failure
     }
 
     /// The call failed after status 200 had gone out.
-    pub(super) fn failed_late(mut self, failure: Failure) -> Failure {
+    pub(super) fn failed_late(mut self: Box<Self>, failure: Failure) -> Failure {
         self.end(Outcome::Interrupted, None, 0, None);
         failure
     }
@@ -243,13 +252,10 @@ impl Settlement {
         let provider = delivered.or(self.asked.as_ref());
         let metrics = &self.app.metrics;
         if let Some(Planned {
-            namespace,
-            route,
-            operation,
-            ..
+            served, operation, ..
         }) = &self.planned
         {
-            metrics.call(namespace, route, provider, Some(*operation))
+            metrics.call(&served.namespace, &served.label, provider, Some(*operation))
         } else {
             let namespace = self.caller.client.name.namespace().into();
             metrics.call(&namespace, &"".into(), provider, Some(self.operation))
@@ -296,7 +302,7 @@ impl Settlement {
             spent,
             headroom,
             ..
-        }) = self.attempt.take()
+        }) = self.attempt.take().map(|attempt| *attempt)
         {
             if !self.streams() {
                 meters.overhead(duration.saturating_sub(waited));
@@ -358,7 +364,7 @@ impl Settlement {
             return;
         }
         if let Some(planned) = &self.planned {
-            self.span.record("route", &*planned.route);
+            self.span.record("route", &*planned.served.label);
         }
         if let Some(attempt) = &self.attempt {
             self.span

@@ -32,6 +32,8 @@ pub(crate) struct Served {
     pub(crate) namespace: Arc<str>,
     /// The value of the `route` label: the `ModelRoute`'s name or `provider/model`.
     pub(crate) label: Arc<str>,
+    /// Both together, by which usage is counted.
+    pub(crate) name: Arc<str>,
     /// The upstreams.
     pub(crate) targets: Vec<Target>,
     /// How often to try.
@@ -184,6 +186,7 @@ impl Served {
         Self {
             namespace: route.name.namespace().into(),
             label: route.name.name().into(),
+            name: route.name.as_str().into(),
             targets: route.targets.clone(),
             retry: route.retry,
             fallback_on: route.fallback_on.clone(),
@@ -210,6 +213,7 @@ impl Served {
         Self {
             namespace: provider.namespace().into(),
             label: format!("{}/{model}", provider.name()).into(),
+            name: format!("{provider}/{model}").into(),
             targets: Vec::new(),
             retry: Retry::default(),
             fallback_on: DEFAULT_FALLBACK.to_vec(),

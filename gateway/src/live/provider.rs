@@ -25,7 +25,15 @@ pub(crate) struct LiveProvider {
     /// Headers added to every request.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     credentials: BTreeMap<CredentialName, Arc<LiveCredential>>,
-    lanes: Mutex<HashMap<LaneKey, Arc<[Arc<Lane>]>>>,
+    eligible: Mutex<HashMap<LaneKey, Arc<Eligible>>>,
+}
+
+/// Who can serve an upstream model.
+pub(crate) struct Eligible {
+    /// The credentials, one lane for each priority, best first.
+    pub(crate) lanes: Vec<Arc<Lane>>,
+    /// The model with the Provider's namespace, by which usage is counted.
+    pub(crate) model: Arc<str>,
 }
 
 /// What the members of a lane depend on.
@@ -101,7 +109,7 @@ impl LiveProvider {
             host,
             headers,
             credentials,
-            lanes: Mutex::default(),
+            eligible: Mutex::default(),
         })
     }
 
@@ -115,24 +123,27 @@ impl LiveProvider {
         self.credentials.len()
     }
 
-    /// The credentials eligible for an upstream model, one lane for each priority, best first.
-    pub(crate) fn lanes(&self, model: &Arc<str>, selector: &BTreeMap<String, String>) -> Arc<[Arc<Lane>]> {
+    /// The credentials eligible for an upstream model.
+    pub(crate) fn eligible(&self, model: &Arc<str>, selector: &BTreeMap<String, String>) -> Arc<Eligible> {
         let key = LaneKey {
             model: model.clone(),
             selector: selector.clone(),
         };
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lanes) = lanes.get(&key) {
-            return lanes.clone();
+        let mut eligible = self.eligible.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = eligible.get(&key) {
+            return known.clone();
         }
-        let made = self.make_lanes(model, selector);
-        if lanes.len() < LANES_MAX {
-            lanes.insert(key, made.clone());
+        let made = Arc::new(Eligible {
+            lanes: self.lanes(model, selector),
+            model: format!("{}/{model}", self.provider.name.namespace()).into(),
+        });
+        if eligible.len() < LANES_MAX {
+            eligible.insert(key, made.clone());
         }
         made
     }
 
-    fn make_lanes(&self, model: &str, selector: &BTreeMap<String, String>) -> Arc<[Arc<Lane>]> {
+    fn lanes(&self, model: &str, selector: &BTreeMap<String, String>) -> Vec<Arc<Lane>> {
         let mut tiers: BTreeMap<u32, Vec<Member>> = BTreeMap::new();
         for live in self.credentials.values() {
             let credential = &live.credential;

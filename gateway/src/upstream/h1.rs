@@ -58,7 +58,8 @@ pub(super) enum Rest {
 pub(super) struct Exchange {
     /// `None` once the body is over.
     io: Option<Io>,
-    outbox: Outbox,
+    /// `None` once all of the request is sent, or will not be.
+    outbox: Option<Box<Outbox>>,
     framing: Framing,
     keep_alive: bool,
     /// Content that came with the head.
@@ -71,7 +72,8 @@ pub(super) struct Exchange {
 /// A request that waits for its response head.
 struct Call {
     io: Io,
-    outbox: Outbox,
+    /// `None` once the upstream does not take it.
+    outbox: Option<Box<Outbox>>,
     to_head: bool,
     /// An incomplete head.
     partial: BytesMut,
@@ -85,13 +87,13 @@ struct Call {
 /// Cancel safe: dropping the future closes the connection.
 pub(super) async fn exchange(
     io: Io,
-    outbox: Outbox,
+    outbox: Box<Outbox>,
     to_head: bool,
     home: &Arc<Connections>,
 ) -> Result<(response::Parts, Rest), Failed> {
     let mut call = Call {
         io,
-        outbox,
+        outbox: Some(outbox),
         to_head,
         partial: BytesMut::new(),
         answered: false,
@@ -100,7 +102,7 @@ pub(super) async fn exchange(
     let (head, early, read) = poll_fn(|cx| call.poll_head(cx)).await?;
     let mut exchange = Exchange {
         io: Some(call.io),
-        outbox: call.outbox,
+        outbox: call.outbox.filter(|outbox| !outbox.is_done()),
         framing: head.framing,
         keep_alive: head.keep_alive && call.refused.is_none(),
         early,
@@ -120,12 +122,14 @@ pub(super) async fn exchange(
 impl Call {
     /// The response head, and the content that came with it.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Head, Bytes, Read), Failed>> {
-        if self.refused.is_none() && !self.outbox.is_done() {
-            match self.outbox.poll_send(&mut self.io, cx) {
+        if let Some(outbox) = &mut self.outbox
+            && !outbox.is_done()
+        {
+            match outbox.poll_send(&mut self.io, cx) {
                 Poll::Ready(Ok(())) | Poll::Pending => {}
                 Poll::Ready(Err(Unsent::Body(error))) => return Poll::Ready(Err(Failed::Body(error))),
                 Poll::Ready(Err(Unsent::Io(error))) => {
-                    self.outbox = Outbox::default();
+                    self.outbox = None;
                     self.refused = Some(error);
                 }
             }
@@ -282,17 +286,17 @@ impl Exchange {
     /// Sends what is left of the request while the response already comes.
     fn keep_sending(&mut self, cx: &mut Context<'_>) {
         if let Some(io) = &mut self.io
-            && !self.outbox.is_done()
-            && let Poll::Ready(Err(_)) = self.outbox.poll_send(io, cx)
+            && let Some(outbox) = &mut self.outbox
+            && let Poll::Ready(sent) = outbox.poll_send(io, cx)
         {
-            self.outbox = Outbox::default();
-            self.keep_alive = false;
+            self.outbox = None;
+            self.keep_alive &= sent.is_ok();
         }
     }
 
     /// Gives the connection back, or closes it when it cannot be used again.
     fn settle(&mut self) {
-        let reusable = self.keep_alive && self.failure.is_none() && self.outbox.is_done();
+        let reusable = self.keep_alive && self.failure.is_none() && self.outbox.is_none();
         if let Some(io) = self.io.take()
             && reusable
         {

@@ -307,7 +307,7 @@ impl From<RequestBody> for Outgoing {
             pieces: segments.into_iter(),
         };
         match body {
-            RequestBody::Whole(segments) => whole(segments),
+            RequestBody::Whole(segments) => whole(Arc::unwrap_or_clone(segments)),
             RequestBody::Empty => whole(Segments::from(Bytes::new())),
             RequestBody::Streamed(body) => Self::Streamed(body),
         }

@@ -61,7 +61,8 @@ fn upstream(address: SocketAddr) -> Upstream {
 
 fn post(body: &str) -> Request<RequestBody> {
     let body = Segments::from(Bytes::copy_from_slice(body.as_bytes()));
-    Request::post("/v1/x?y=1").body(RequestBody::Whole(body)).unwrap()
+    let body = RequestBody::Whole(body.into());
+    Request::post("/v1/x?y=1").body(body).unwrap()
 }
 
 /// Reads one request with `Content-Length` and gives it back; `None` when the client closed before one.

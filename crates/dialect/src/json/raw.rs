@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr3;
-
-use super::text::{decode, plain_end};
+use super::text::{decode, find_any, plain_end};
 
 /// One JSON value as it stands in the text, without white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +196,7 @@ fn skip_nested(bytes: &[u8], at: usize, open: u8, close: u8) -> Option<usize> {
     let mut at = at;
     let mut depth = 0usize;
     loop {
-        at += memchr3(b'"', open, close, bytes.get(at..)?)?;
+        at = find_any(bytes, at, [b'"', open, close])?;
         let found = bytes[at];
         if found == b'"' {
             at = skip_string(bytes, at)?;

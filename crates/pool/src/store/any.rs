@@ -10,8 +10,8 @@ use crate::{
     Reserves, Rest, Settled, StoreAway,
 };
 
-/// Either store. Futures of the shared one are boxed: they are large, and calls carry theirs to their end even
-/// where the state is in memory.
+/// Either store. Futures and leases of the shared one are boxed: they are large, and calls carry the room for them
+/// to their end even where the state is in memory.
 #[derive(Debug)]
 pub enum AnyStore {
     /// The state of this process alone.
@@ -57,6 +57,11 @@ macro_rules! ask {
     };
 }
 
+/// A lease of the shared store.
+fn shared<M, R>(hold: R) -> Either<M, Box<R>> {
+    Either::Redis(Box::new(hold))
+}
+
 fn picked<F, H>(picked: Picked<F>, wrap: impl FnOnce(F) -> H) -> Picked<H> {
     Picked {
         credential: picked.credential,
@@ -66,7 +71,7 @@ fn picked<F, H>(picked: Picked<F>, wrap: impl FnOnce(F) -> H) -> Picked<H> {
 }
 
 impl Store for AnyStore {
-    type Hold = Either<<Memory as Store>::Hold, <Redis as Store>::Hold>;
+    type Hold = Either<<Memory as Store>::Hold, Box<<Redis as Store>::Hold>>;
     type Mark = Either<<Memory as Store>::Mark, <Redis as Store>::Mark>;
     type Seat = Either<<Memory as Store>::Seat, <Redis as Store>::Seat>;
 
@@ -91,11 +96,8 @@ impl Store for AnyStore {
                 ))
             }
             Self::Redis(store) => {
-                let (seat, found) = store.enter(now, admit, pick, reserves, patience).await?;
-                Ok((
-                    Either::Redis(seat),
-                    found.map(|found| picked(found, Either::Redis)),
-                ))
+                let (seat, found) = Box::pin(store.enter(now, admit, pick, reserves, patience)).await?;
+                Ok((Either::Redis(seat), found.map(|found| picked(found, shared))))
             }
         }
     }
@@ -128,7 +130,7 @@ impl Store for AnyStore {
             }
             Self::Redis(store) => {
                 let found = Box::pin(store.pick(now, pick, reserves, patience)).await?;
-                Ok(picked(found, Either::Redis))
+                Ok(picked(found, shared))
             }
         }
     }
@@ -149,7 +151,7 @@ impl Store for AnyStore {
                 (blame, mark.map(Either::Memory))
             }),
             Self::Redis(store) => hold.redis().map(|hold| {
-                let (blame, mark) = store.settle(now, hold, settled);
+                let (blame, mark) = store.settle(now, *hold, settled);
                 (blame, mark.map(Either::Redis))
             }),
         };
@@ -234,7 +236,10 @@ impl Store for AnyStore {
     }
 
     async fn recall(&self, now: Timestamp, object: ObjectId) -> Result<Option<CredentialName>, StoreAway> {
-        ask!(self, store => store.recall(now, object).await)
+        match self {
+            Self::Memory(store) => store.recall(now, object).await,
+            Self::Redis(store) => Box::pin(store.recall(now, object)).await,
+        }
     }
 
     async fn look_up(

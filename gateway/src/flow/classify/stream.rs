@@ -20,6 +20,19 @@ pub(crate) struct Opened {
     pub(crate) first_token: Option<Instant>,
 }
 
+impl Opened {
+    /// A stream of which nothing was read. Boxed, because a stream stays with its call, and calls that are none would
+    /// carry the room.
+    pub(super) fn new(tap: Tap) -> Box<Self> {
+        Box::new(Self {
+            tap,
+            held: Vec::new(),
+            body: None,
+            first_token: None,
+        })
+    }
+}
+
 /// Holds frames back until one has content, so that a stream which fails before it can go to another credential.
 ///
 /// Frames without content are held for `hold_max` from the first one on. Releasing them commits the stream as
@@ -28,11 +41,11 @@ pub(super) async fn open(
     hop: &Hop,
     credential: &LiveCredential,
     mut body: UpstreamBody,
-    mut tap: Tap,
+    mut opened: Box<Opened>,
     reading: &Reading,
-) -> Result<Opened, Setback> {
+) -> Result<Box<Opened>, Setback> {
+    let Opened { tap, held, .. } = &mut *opened;
     let timeouts = &hop.provider.provider.timeouts;
-    let mut held = Vec::new();
     let mut release: Option<Instant> = None;
     let mut silent_until = Instant::now() + timeouts.first_byte;
     loop {
@@ -42,22 +55,18 @@ pub(super) async fn open(
             .min(reading.deadline);
         let Ok(piece) = timeout_at(limit.into(), body.piece()).await else {
             if release.is_some_and(|release| release <= Instant::now()) {
-                return Ok(Opened {
-                    tap,
-                    held,
-                    body: Some(body),
-                    first_token: None,
-                });
+                opened.body = Some(body);
+                return Ok(opened);
             }
             return Err(Setback::timeout("the upstream did not begin its answer in time"));
         };
         let ended = match piece {
             Some(Ok(piece)) => {
-                tap.feed(piece, &mut held);
+                tap.feed(piece, held);
                 false
             }
             Some(Err(_)) => return Err(Setback::broken_off()),
-            None => match tap.end(&mut held) {
+            None => match tap.end(held) {
                 Ending::Complete => true,
                 Ending::Cut => return Err(Setback::broken_off()),
             },
@@ -71,13 +80,9 @@ pub(super) async fn open(
             return Err(Setback::broken_off());
         }
         if ended || tap.is_finished() || tap.has_content() {
-            let first_token = tap.has_content().then(Instant::now);
-            return Ok(Opened {
-                tap,
-                held,
-                body: (!ended).then_some(body),
-                first_token,
-            });
+            opened.first_token = tap.has_content().then(Instant::now);
+            opened.body = (!ended).then_some(body);
+            return Ok(opened);
         }
         silent_until = Instant::now() + timeouts.idle;
         if release.is_none() && tap.has_event() {

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Raw {
     body: UpstreamBody,
     /// Taken when the answer has ended.
-    settlement: Option<Settlement>,
+    settlement: Option<Box<Settlement>>,
     heard: Instant,
     idle: Duration,
     deadline: Instant,
@@ -27,7 +27,12 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    pub(super) fn new(body: UpstreamBody, idle: Duration, deadline: Instant, settlement: Settlement) -> Self {
+    pub(super) fn new(
+        body: UpstreamBody,
+        idle: Duration,
+        deadline: Instant,
+        settlement: Box<Settlement>,
+    ) -> Self {
         let heard = Instant::now();
         let timer = Box::pin(tokio::time::sleep_until((heard + idle).into()));
         Self {

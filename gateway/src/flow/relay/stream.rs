@@ -36,7 +36,7 @@ pub(crate) struct Relay {
     /// What the client gets next.
     ready: Vec<Bytes>,
     /// Taken when the stream has ended.
-    settlement: Option<Settlement>,
+    settlement: Option<Box<Settlement>>,
     first_token: Option<Instant>,
     heard: Instant,
     spoke: Instant,
@@ -53,7 +53,7 @@ impl Relay {
         call: &Call,
         plan: &Plan,
         opened: Opened,
-        settlement: Settlement,
+        settlement: Box<Settlement>,
     ) -> Self {
         let Opened {
             tap,
@@ -207,7 +207,11 @@ impl Relay {
 
     /// Remembers which credential holds what the stream created.
     fn remember(&mut self) {
-        if let Some((provider, credential)) = self.settlement.as_ref().and_then(Settlement::holder) {
+        if let Some((provider, credential)) = self
+            .settlement
+            .as_ref()
+            .and_then(|settlement| settlement.holder())
+        {
             for id in self.tap.object_ids() {
                 self.app.pool.remember(provider, ObjectId::new(&id), credential);
             }

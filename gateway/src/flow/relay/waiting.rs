@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-type Running = Pin<Box<dyn Future<Output = (Result<Delivery, Failure>, Dispatch)> + Send>>;
+type Running = Pin<Box<dyn Future<Output = (Result<Delivery, Failure>, Box<Dispatch>)> + Send>>;
 
 /// Status 200 went out, but no answer yet: failover goes on behind comment lines.
 pub(crate) struct Waiting {
@@ -36,12 +36,12 @@ enum State {
 /// The search that goes on.
 struct Seeking {
     running: Running,
-    settlement: Option<Settlement>,
+    settlement: Option<Box<Settlement>>,
     comments: Interval,
 }
 
 impl Waiting {
-    pub(super) fn new(running: Running, settlement: Settlement, every: Duration) -> Self {
+    pub(super) fn new(running: Running, settlement: Box<Settlement>, every: Duration) -> Self {
         let mut comments = tokio::time::interval(every);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -87,7 +87,7 @@ impl Waiting {
 fn begin(
     found: Result<Delivery, Failure>,
     dispatch: &Dispatch,
-    mut settlement: Settlement,
+    mut settlement: Box<Settlement>,
 ) -> Result<Relay, Failure> {
     match found {
         Ok(Delivery {

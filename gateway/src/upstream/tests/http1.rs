@@ -270,7 +270,7 @@ async fn a_sent_body_is_not_kept() {
     .await;
     let bytes = Bytes::from("x".repeat(1 << 20));
     let request = Request::post("/")
-        .body(RequestBody::Whole(bytes.clone().into()))
+        .body(RequestBody::Whole(Segments::from(bytes.clone()).into()))
         .unwrap();
     let response = upstream(address).send(request).await.unwrap();
     assert!(bytes.is_unique(), "only the caller's clone is left");

@@ -197,7 +197,7 @@ async fn http2_is_spoken_where_it_is_offered_and_shared() {
             tokio::spawn(async move {
                 let request = Request::post("/v1/x?y=1")
                     .header("connection", "close")
-                    .body(RequestBody::Whole(spliced()))
+                    .body(RequestBody::Whole(spliced().into()))
                     .unwrap();
                 text(upstream.send(request).await.unwrap()).await
             })

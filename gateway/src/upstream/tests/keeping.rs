@@ -14,7 +14,7 @@ async fn a_request_goes_out_whole_and_its_connection_is_used_again() {
     for _ in 0..3 {
         let request = Request::post("/v1/x?y=1")
             .header("authorization", "Bearer k")
-            .body(RequestBody::Whole(spliced()))
+            .body(RequestBody::Whole(spliced().into()))
             .unwrap();
         let response = upstream.send(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);

@@ -259,7 +259,7 @@ impl State {
             {
                 self.looks += 1;
             }
-            if let Ok(found) = self.usable(now, lane, member) {
+            if let Ok(found) = self.usable_in(now, lane, order, member) {
                 return Ok(found);
             }
         }
@@ -273,6 +273,17 @@ impl State {
         member: u32,
     ) -> Result<Found<'a>, Obstacle> {
         let order = self.order(lane, now);
+        self.usable_in(now, lane, order, member)
+    }
+
+    /// The same where the lane's order is known.
+    fn usable_in<'a>(
+        &mut self,
+        now: Timestamp,
+        lane: &'a Arc<Lane>,
+        order: u32,
+        member: u32,
+    ) -> Result<Found<'a>, Obstacle> {
         let credential = self.orders[order].credential(member);
         let listed = &lane.members()[member as usize];
         let account = &mut self.credentials[credential];
@@ -362,7 +373,7 @@ impl State {
     fn shortage(&mut self, now: Timestamp, lane: &Arc<Lane>, order: u32, tried: &[u32]) -> Shortage {
         // Tried members were passed over unseen. Their rests count: what the caller can come back to matters.
         for member in tried {
-            let _ = self.usable(now, lane, *member);
+            let _ = self.usable_in(now, lane, order, *member);
         }
         // A parked member may be worse off than when it was parked: only a time that was looked up is true.
         let (windowed, resting) = loop {
