@@ -79,7 +79,10 @@ impl AuthoritySettings {
 }
 
 /// The certificate that is presented to those who connect; `None` until there is one.
-pub fn presented() -> (watch::Sender<Option<Presented>>, watch::Receiver<Option<Presented>>) {
+pub fn presented() -> (
+    watch::Sender<Option<Presented>>,
+    watch::Receiver<Option<Presented>>,
+) {
     watch::channel(None)
 }
 
@@ -131,6 +134,7 @@ pub async fn run(
             }
         };
         // Replicas that started together do not stay in step.
-        sleep(pause.mul_f64(rand::rng().random_range(0.75..1.0))).await;
+        let pause = pause.mul_f64(rand::rng().random_range(0.75..1.0));
+        sleep(pause).await;
     }
 }

@@ -116,7 +116,12 @@ mod tests {
             old: old.iter().copied().map(at).collect(),
         };
         let cases = [
-            ("nothing is there", standing(None, None, false, &[]), 0, Step::Begin),
+            (
+                "nothing is there",
+                standing(None, None, false, &[]),
+                0,
+                Step::Begin,
+            ),
             (
                 "what is there is published",
                 standing(current, None, false, &[]),

@@ -1,5 +1,6 @@
-//! What a real API server makes of the definitions, of the examples, and of objects that are wrong.
+//! What a real API server makes of the definitions, of the examples, of objects that are wrong, and of the operator.
 
 mod corpus;
 mod definitions;
+mod discovery;
 mod examples;

@@ -101,7 +101,13 @@ async fn whoever_is_no_gateway_is_refused_and_that_is_logged_once() {
             Code::PermissionDenied,
             "other_account",
         ),
-        ("a person", bearer("person"), person, Code::PermissionDenied, "other_account"),
+        (
+            "a person",
+            bearer("person"),
+            person,
+            Code::PermissionDenied,
+            "other_account",
+        ),
     ];
     for (what, authorization, status, code, reason) in cases {
         world.reviews.says(status);

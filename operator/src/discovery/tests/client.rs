@@ -153,7 +153,10 @@ impl Gateway {
 
     pub(super) async fn say(&self, message: stream_request::Message) {
         let message = Some(message);
-        self.to.send(StreamRequest { message }).await.expect("it is heard");
+        self.to
+            .send(StreamRequest { message })
+            .await
+            .expect("it is heard");
     }
 
     pub(super) async fn ack(&self, contents: &Contents) {
@@ -169,7 +172,9 @@ impl Gateway {
 
     /// The next message.
     pub(super) async fn message(&mut self) -> Result<Option<StreamResponse>, Status> {
-        timeout(PATIENCE, self.from.message()).await.expect("something comes")
+        timeout(PATIENCE, self.from.message())
+            .await
+            .expect("something comes")
     }
 
     /// Takes messages until they make contents.

@@ -8,7 +8,9 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::{
     Gateway, World,
@@ -68,7 +70,9 @@ async fn only_encrypted_http2_is_spoken() {
         .unwrap();
     let mut answer = Vec::new();
     // An alert of TLS, or the end.
-    let _ = timeout(PATIENCE, plain.read_to_end(&mut answer)).await.expect("it ends");
+    let _ = timeout(PATIENCE, plain.read_to_end(&mut answer))
+        .await
+        .expect("it ends");
     assert!(answer.len() < 16, "{answer:?}");
     assert_eq!(
         world.metric(r#"roundhouse_operator_refusals_total{reason="plaintext"}"#),
