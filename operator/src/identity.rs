@@ -27,7 +27,10 @@ use snapshot::{Secret, Timestamp};
 use tokio::{sync::Semaphore, time::timeout};
 use tonic::{Code, Status, metadata::MetadataMap};
 
-use self::{claims::expiry, remembered::Remembered};
+use self::{
+    claims::expiry,
+    remembered::{Remembered, Verdict},
+};
 
 /// How long one review may take, waiting for its turn included.
 const REVIEW: Duration = Duration::from_secs(5);
@@ -192,10 +195,12 @@ impl Reviewer {
         if self.0.is_away.swap(false, Ordering::Relaxed) {
             tracing::info!(audience = self.0.audience, "tokens are reviewed again");
         }
-        let accepted = self.accepted(status, token).map(Arc::new);
+        let verdict = self
+            .accepted(status, token)
+            .map_or(Verdict::Refused, |identity| Verdict::Accepted(Arc::new(identity)));
         let now = self.0.clock.now();
-        self.0.remembered.insert(*key, accepted.clone(), now);
-        accepted.ok_or(self.not_accepted())
+        self.0.remembered.insert(*key, verdict.clone(), now);
+        self.conclude(verdict)
     }
 
     /// The answer is read as text and decoded here: the client would log a whole answer that it cannot decode, and the
@@ -223,8 +228,17 @@ impl Reviewer {
 
     /// What is known of a token without asking.
     fn remembered(&self, key: &[u8; 32]) -> Option<Result<Arc<Identity>, Unidentified>> {
-        let known = self.0.remembered.get(key)?;
-        Some(known.ok_or(self.not_accepted()))
+        let verdict = self.0.remembered.get(key)?;
+        Some(self.conclude(verdict))
+    }
+
+    fn conclude(&self, verdict: Verdict) -> Result<Arc<Identity>, Unidentified> {
+        match verdict {
+            Verdict::Accepted(identity) => Ok(identity),
+            Verdict::Refused => Err(Unidentified::NotAccepted {
+                audience: self.0.audience,
+            }),
+        }
     }
 
     fn accepted(&self, status: TokenReviewStatus, token: &Secret) -> Option<Identity> {
@@ -250,12 +264,6 @@ impl Reviewer {
             extra: extra.unwrap_or_default(),
             expires,
         })
-    }
-
-    fn not_accepted(&self) -> Unidentified {
-        Unidentified::NotAccepted {
-            audience: self.0.audience,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
+    slice::from_ref,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -81,7 +82,7 @@ pub(super) async fn tls(
 
 impl Channel {
     pub(super) async fn open(world: &World) -> Self {
-        let stream = tls(world.address, &[world.authority.clone()], SERVICE, &[b"h2"]).await;
+        let stream = tls(world.address, from_ref(&world.authority), SERVICE, &[b"h2"]).await;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(128 << 10)
             .handshake(TokioIo::new(stream.expect("the certificate is good")))

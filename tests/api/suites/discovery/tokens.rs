@@ -13,7 +13,7 @@ use operator::{
     discovery::{AUDIENCE, Discovery, DiscoverySettings, service},
     gateways::Gateways,
     identity::Reviewer,
-    published::{Publications, Published},
+    published::Published,
     refusals::Refusals,
     serve::{ServeSettings, Services, serve},
 };
@@ -64,8 +64,8 @@ async fn start(server: &ApiServer, contents: Contents, tasks: &mut JoinSet<()>) 
     let client = client_of(server, NAMESPACE, "it-operator").await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let registry = Registry::new();
-    let (gateways, _reports) = Gateways::new(&registry).unwrap();
-    let refusals = Refusals::new(&registry).unwrap();
+    let (gateways, _reports) = Gateways::new(&registry).expect("the registry is new");
+    let refusals = Refusals::new(&registry).expect("the registry is new");
     let (sender, presented) = authority::presented();
     let settings = AuthoritySettings::new("it", NAMESPACE, "cluster.local");
     let keep = authority::run(client.clone(), settings, Arc::clone(&clock), sender);
@@ -73,36 +73,34 @@ async fn start(server: &ApiServer, contents: Contents, tasks: &mut JoinSet<()>) 
         keep.await;
     });
     let shutdown = CancellationToken::new();
-    let services = Services::new().unwrap().with(service(Discovery {
-        publications: published(contents),
-        gateways: gateways.clone(),
-        reviewer: Reviewer::new(client, AUDIENCE, Arc::clone(&clock)),
-        refusals: refusals.clone(),
-        clock,
-        shutdown: shutdown.clone(),
-        settings: DiscoverySettings::new("it", NAMESPACE),
-    }));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = services.into_router();
-    tasks.spawn(async move {
-        let settings = ServeSettings::default();
-        let served = serve(listener, presented, router, refusals, settings, shutdown).await;
-        served.expect("TLS can be served");
-    });
-    (address, gateways)
-}
-
-fn published(contents: Contents) -> Publications {
-    let published = Published {
+    let (publish, publications) = watch::channel(Some(Arc::new(Published {
         contents,
         conditions: Arc::default(),
         objects: Arc::default(),
-    };
-    let (sender, publications) = watch::channel(Some(Arc::new(published)));
-    // A publisher that goes away is the end of the process.
-    std::mem::forget(sender);
-    publications
+    })));
+    let services = Services::new()
+        .expect("the protocol can be described")
+        .with(service(Discovery {
+            publications,
+            gateways: gateways.clone(),
+            reviewer: Reviewer::new(client, AUDIENCE, Arc::clone(&clock)),
+            refusals: refusals.clone(),
+            clock,
+            shutdown: shutdown.clone(),
+            settings: DiscoverySettings::new("it", NAMESPACE),
+        }));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let router = services.into_router();
+    tasks.spawn(async move {
+        let settings = ServeSettings::default();
+        let end = serve(listener, presented, router, refusals, settings, shutdown).await;
+        end.expect("TLS can be served");
+        drop(publish);
+    });
+    (address, gateways)
 }
 
 /// Connects with a token, and takes what is to be served.
@@ -112,7 +110,7 @@ async fn subscribe(channel: &Channel, token: Option<&str>) -> Result<Contents, S
     };
     let mut request = Request::new(stream::iter([first]).chain(stream::pending()));
     if let Some(token) = token {
-        let value = format!("Bearer {token}").parse().unwrap();
+        let value = format!("Bearer {token}").parse().expect("it fits a header");
         request.metadata_mut().insert("authorization", value);
     }
     let mut responses = DiscoveryClient::new(channel.clone())
