@@ -1,7 +1,7 @@
 //! Who this replica is to those who connect: an authority that all replicas share, and a certificate of its own.
 //!
 //! The authority is a key and a certificate in the Secret `RELEASE-discovery-ca`; gateways are given its certificate as
-//! the `ConfigMap` of the same name. Nobody leads here: every replica looks, [decides](decide) what is to be done, and
+//! the `ConfigMap` of the same name. Nobody leads here: every replica looks, decides what is to be done, and
 //! does it by compare-and-swap, so that of two that do the same one is told to look again.
 //!
 //! An authority is replaced long before it ends. Its successor is published first and signs only when every gateway
