@@ -1,7 +1,7 @@
 //! Who this replica is to those who connect: an authority that all replicas share, and a certificate of its own.
 //!
 //! The authority is a key and a certificate in the Secret `RELEASE-discovery-ca`; gateways are given its certificate as
-//! the ConfigMap of the same name. Nobody leads here: every replica looks, [decides](decide) what is to be done, and
+//! the `ConfigMap` of the same name. Nobody leads here: every replica looks, decides what is to be done, and
 //! does it by compare-and-swap, so that of two that do the same one is told to look again.
 //!
 //! An authority is replaced long before it ends. Its successor is published first and signs only when every gateway
@@ -79,7 +79,10 @@ impl AuthoritySettings {
 }
 
 /// The certificate that is presented to those who connect; `None` until there is one.
-pub fn presented() -> (watch::Sender<Option<Presented>>, watch::Receiver<Option<Presented>>) {
+pub fn presented() -> (
+    watch::Sender<Option<Presented>>,
+    watch::Receiver<Option<Presented>>,
+) {
     watch::channel(None)
 }
 
@@ -131,6 +134,7 @@ pub async fn run(
             }
         };
         // Replicas that started together do not stay in step.
-        sleep(pause.mul_f64(rand::rng().random_range(0.75..1.0))).await;
+        let pause = pause.mul_f64(rand::rng().random_range(0.75..1.0));
+        sleep(pause).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Tells gateways what to serve, and hears what they serve and learn.
 //!
-//! A gateway's token says who it is; then one [session](session) goes on until either side ends it, the gateway connects
+//! A gateway's token says who it is; then one session goes on until either side ends it, the gateway connects
 //! anew, or the token ends. What is said, and when, is decided by [`proto::Announcer`]; here are waits and bounds.
 
 mod access;

@@ -19,14 +19,18 @@ use std::{
 };
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
-use kube::{Api, Client, api::PostParams};
+use kube::{Client, Resource, api::PostParams};
 use pool::Clock;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use snapshot::{Secret, Timestamp};
 use tokio::{sync::Semaphore, time::timeout};
 use tonic::{Code, Status, metadata::MetadataMap};
 
-use self::{claims::expiry, remembered::Remembered};
+use self::{
+    claims::expiry,
+    remembered::{Remembered, Verdict},
+};
 
 /// How long one review may take, waiting for its turn included.
 const REVIEW: Duration = Duration::from_secs(5);
@@ -102,7 +106,10 @@ impl From<&Unidentified> for Status {
 impl Identity {
     /// The account, when it is one of a program in the cluster.
     pub fn service_account(&self) -> Option<ServiceAccount<'_>> {
-        let (namespace, name) = self.user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        let (namespace, name) = self
+            .user
+            .strip_prefix("system:serviceaccount:")?
+            .split_once(':')?;
         Some(ServiceAccount { namespace, name })
     }
 
@@ -126,7 +133,7 @@ impl Identity {
 pub struct Reviewer(Arc<Shared>);
 
 struct Shared {
-    reviews: Api<TokenReview>,
+    client: Client,
     audience: &'static str,
     clock: Arc<dyn Clock>,
     turns: Semaphore,
@@ -139,7 +146,7 @@ impl Reviewer {
     /// Takes only tokens for `audience`.
     pub fn new(client: Client, audience: &'static str, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Shared {
-            reviews: Api::all(client),
+            client,
             audience,
             clock,
             turns: Semaphore::new(REVIEWS_MAX),
@@ -178,8 +185,8 @@ impl Reviewer {
             },
             ..TokenReview::default()
         };
-        let status = match self.0.reviews.create(&PostParams::default(), &review).await {
-            Ok(review) => review.status.unwrap_or_default(),
+        let status = match self.ask(&review).await {
+            Ok(status) => status,
             Err(error) => {
                 self.away(&error);
                 return Err(Unidentified::Unavailable("the API server refuses or is away"));
@@ -188,12 +195,28 @@ impl Reviewer {
         if self.0.is_away.swap(false, Ordering::Relaxed) {
             tracing::info!(audience = self.0.audience, "tokens are reviewed again");
         }
-        let accepted = self.accepted(status, token).map(Arc::new);
+        let verdict = self
+            .accepted(status, token)
+            .map_or(Verdict::Refused, |identity| Verdict::Accepted(Arc::new(identity)));
         let now = self.0.clock.now();
-        self.0
-            .remembered
-            .insert(*key, accepted.clone(), now);
-        accepted.ok_or(self.not_accepted())
+        self.0.remembered.insert(*key, verdict.clone(), now);
+        self.conclude(verdict)
+    }
+
+    /// The answer is read as text and decoded here: the client would log a whole answer that it cannot decode, and the
+    /// token is in it.
+    async fn ask(&self, review: &TokenReview) -> kube::Result<TokenReviewStatus> {
+        #[derive(Deserialize)]
+        struct Reviewed {
+            status: TokenReviewStatus,
+        }
+        let body = serde_json::to_vec(review).map_err(kube::Error::SerdeError)?;
+        let request = kube::core::Request::new(TokenReview::url_path(&(), None))
+            .create(&PostParams::default(), body)
+            .map_err(kube::Error::BuildRequest)?;
+        let text = self.0.client.request_text(request).await?;
+        let reviewed: Reviewed = serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
+        Ok(reviewed.status)
     }
 
     /// Tells once that tokens cannot be reviewed.
@@ -205,8 +228,17 @@ impl Reviewer {
 
     /// What is known of a token without asking.
     fn remembered(&self, key: &[u8; 32]) -> Option<Result<Arc<Identity>, Unidentified>> {
-        let known = self.0.remembered.get(key)?;
-        Some(known.ok_or(self.not_accepted()))
+        let verdict = self.0.remembered.get(key)?;
+        Some(self.conclude(verdict))
+    }
+
+    fn conclude(&self, verdict: Verdict) -> Result<Arc<Identity>, Unidentified> {
+        match verdict {
+            Verdict::Accepted(identity) => Ok(identity),
+            Verdict::Refused => Err(Unidentified::NotAccepted {
+                audience: self.0.audience,
+            }),
+        }
     }
 
     fn accepted(&self, status: TokenReviewStatus, token: &Secret) -> Option<Identity> {
@@ -232,12 +264,6 @@ impl Reviewer {
             extra: extra.unwrap_or_default(),
             expires,
         })
-    }
-
-    fn not_accepted(&self) -> Unidentified {
-        Unidentified::NotAccepted {
-            audience: self.0.audience,
-        }
     }
 }
 

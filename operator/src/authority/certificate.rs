@@ -69,8 +69,7 @@ impl Authority {
 
     /// Reads one as it is kept.
     pub(super) fn read(certificate: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
-        let certificate =
-            CertificateDer::from_pem_slice(certificate).map_err(|_| CertificateError::Text)?;
+        let certificate = CertificateDer::from_pem_slice(certificate).map_err(|_| CertificateError::Text)?;
         let validity = validity(&certificate)?;
         let key = std::str::from_utf8(key)
             .map_err(|_| CertificateError::Mismatch)

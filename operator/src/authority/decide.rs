@@ -106,7 +106,17 @@ mod tests {
 
     #[test]
     fn each_step_follows_from_what_is_there() {
-        let lives = Lives::default();
+        for (what, standing, minute, expected) in cases() {
+            assert_eq!(
+                decide(&standing, &Lives::default(), at(minute)),
+                expected,
+                "{what}"
+            );
+        }
+    }
+
+    /// What is there, at which minute, and what follows.
+    fn cases() -> [(&'static str, Standing, u64, Step); 16] {
         let current = Some(validity(0, 90 * HOUR));
         let next = |published: Option<u64>| Some((validity(60 * HOUR, 150 * HOUR), published.map(at)));
         let standing = |current, next, is_published, old: &[u64]| Standing {
@@ -115,27 +125,23 @@ mod tests {
             is_published,
             old: old.iter().copied().map(at).collect(),
         };
-        let cases = [
-            ("nothing is there", standing(None, None, false, &[]), 0, Step::Begin),
+        let well = || standing(current, None, true, &[]);
+        [
+            (
+                "nothing is there",
+                standing(None, None, false, &[]),
+                0,
+                Step::Begin,
+            ),
             (
                 "what is there is published",
                 standing(current, None, false, &[]),
                 1,
                 Step::Publish,
             ),
-            ("all is well", standing(current, None, true, &[]), 1, Step::Rest),
-            (
-                "just before two thirds",
-                standing(current, None, true, &[]),
-                60 * HOUR - 1,
-                Step::Rest,
-            ),
-            (
-                "two thirds are over",
-                standing(current, None, true, &[]),
-                60 * HOUR,
-                Step::Prepare,
-            ),
+            ("all is well", well(), 1, Step::Rest),
+            ("just before two thirds", well(), 60 * HOUR - 1, Step::Rest),
+            ("two thirds are over", well(), 60 * HOUR, Step::Prepare),
             (
                 "two thirds are over, and somebody emptied the ConfigMap",
                 standing(current, None, false, &[]),
@@ -207,9 +213,6 @@ mod tests {
                 3,
                 Step::Tidy,
             ),
-        ];
-        for (what, standing, minute, expected) in cases {
-            assert_eq!(decide(&standing, &lives, at(minute)), expected, "{what}");
-        }
+        ]
     }
 }

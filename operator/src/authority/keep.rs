@@ -1,11 +1,12 @@
 //! The Secret and the `ConfigMap`: read, and written by compare-and-swap.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
-    Api, Client,
-    api::{ObjectMeta, PostParams},
+    Client, Resource,
+    api::{GetParams, ObjectMeta, PostParams},
+    core::{NamespaceResourceScope, Request},
 };
 use pool::Clock;
 use serde::{Serialize, de::DeserializeOwned};
@@ -43,6 +44,9 @@ pub(super) enum KeepError {
     /// The API server does not answer.
     #[error("cannot {what}: no answer within {CALL:?}")]
     Timeout { what: &'static str },
+    /// What it answers is not what was asked for.
+    #[error("cannot {what}: the answer is not understood")]
+    Answer { what: &'static str },
     /// Others write all the time.
     #[error("it was changed by others {STEPS_MAX} times in a row")]
     Contended,
@@ -51,11 +55,18 @@ pub(super) enum KeepError {
     Certificate(#[from] CertificateError),
 }
 
+impl KeepError {
+    fn api(what: &'static str, source: kube::Error) -> Self {
+        let source = Box::new(source);
+        Self::Api { what, source }
+    }
+}
+
 /// Looks after the authority.
 pub(super) struct Keeper {
     settings: AuthoritySettings,
-    secrets: Api<Secret>,
-    maps: Api<ConfigMap>,
+    secrets: Store<Secret>,
+    maps: Store<ConfigMap>,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,8 +80,18 @@ enum Written {
 impl Keeper {
     pub(super) fn new(client: Client, settings: AuthoritySettings, clock: Arc<dyn Clock>) -> Self {
         Self {
-            secrets: Api::namespaced(client.clone(), &settings.namespace),
-            maps: Api::namespaced(client, &settings.namespace),
+            secrets: Store::new(
+                client.clone(),
+                &settings.namespace,
+                "read the Secret",
+                "write the Secret",
+            ),
+            maps: Store::new(
+                client,
+                &settings.namespace,
+                "read the ConfigMap",
+                "write the ConfigMap",
+            ),
             settings,
             clock,
         }
@@ -80,8 +101,8 @@ impl Keeper {
     pub(super) async fn look(&self) -> Result<Authority, KeepError> {
         for _ in 0..STEPS_MAX {
             // In this order: what is written to the `ConfigMap` is then never older than what was read of it.
-            let map = within("read the ConfigMap", self.maps.get_opt(&self.settings.name)).await?;
-            let secret = within("read the Secret", self.secrets.get_opt(&self.settings.name)).await?;
+            let map = self.maps.read(&self.settings.name).await?;
+            let secret = self.secrets.read(&self.settings.name).await?;
             let material = Material::read(secret.as_ref().unwrap_or(&Secret::default()));
             let known = map.as_ref().and_then(|map| map.data.as_ref()?.get(PUBLISHED));
             let standing = material.standing(known.map(String::as_str));
@@ -105,7 +126,7 @@ impl Keeper {
             ..Secret::default()
         });
         apply(&mut secret, step, &self.settings.lives, self.clock.now())?;
-        let written = write("write the Secret", &self.secrets, is_new, &secret).await?;
+        let written = self.secrets.write(is_new, &secret).await?;
         if written == Written::Yes {
             let name = &self.settings.name;
             match step {
@@ -127,9 +148,7 @@ impl Keeper {
         map.data
             .get_or_insert_default()
             .insert(PUBLISHED.to_owned(), certificates);
-        write("write the ConfigMap", &self.maps, is_new, &map)
-            .await
-            .map(drop)
+        self.maps.write(is_new, &map).await.map(drop)
     }
 
     fn metadata(&self) -> ObjectMeta {
@@ -143,51 +162,86 @@ impl Keeper {
     }
 }
 
-/// Makes an object, or replaces the one that was read.
-async fn write<K>(
-    what: &'static str,
-    api: &Api<K>,
-    is_new: bool,
-    object: &K,
-) -> Result<Written, KeepError>
+/// Objects of one kind in the namespace. Answers are read as text and decoded here: the client would log a whole answer
+/// that it cannot decode, and these hold keys.
+struct Store<K> {
+    client: Client,
+    path: String,
+    read: &'static str,
+    write: &'static str,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Store<K>
 where
-    K: kube::Resource + Clone + Serialize + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned,
 {
-    let parameters = PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let name = object.meta().name.as_deref().unwrap_or_default();
-    let written = if is_new {
-        within(what, api.create(&parameters, object)).await
-    } else {
-        within(what, api.replace(name, &parameters, object)).await
-    };
-    match written {
-        Ok(_) => Ok(Written::Yes),
-        // Another was first, or it is gone: what to do is decided by what is there then.
-        Err(KeepError::Api { source, .. }) if is_outrun(&source, is_new) => Ok(Written::Outrun),
-        Err(error) => Err(error),
+    fn new(client: Client, namespace: &str, read: &'static str, write: &'static str) -> Self {
+        Self {
+            client,
+            path: K::url_path(&(), Some(namespace)),
+            read,
+            write,
+            kind: PhantomData,
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<K>, KeepError> {
+        let what = self.read;
+        let request = Request::new(&self.path)
+            .get(name, &GetParams::default())
+            .map_err(|error| KeepError::api(what, kube::Error::BuildRequest(error)))?;
+        match within(what, self.client.request_text(request)).await {
+            // What decoding says may quote a value.
+            Ok(text) => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|_| KeepError::Answer { what }),
+            Err(KeepError::Api { source, .. }) if code(&source) == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes an object, or replaces the one that was read.
+    async fn write(&self, is_new: bool, object: &K) -> Result<Written, KeepError> {
+        let what = self.write;
+        let parameters = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let body = serde_json::to_vec(object)
+            .map_err(|error| KeepError::api(what, kube::Error::SerdeError(error)))?;
+        let request = Request::new(&self.path);
+        let request = if is_new {
+            request.create(&parameters, body)
+        } else {
+            let name = object.meta().name.as_deref().unwrap_or_default();
+            request.replace(name, &parameters, body)
+        };
+        let request = request.map_err(|error| KeepError::api(what, kube::Error::BuildRequest(error)))?;
+        match within(what, self.client.request_text(request)).await {
+            Ok(_) => Ok(Written::Yes),
+            // Another was first, or it is gone: what to do is decided by what is there then.
+            Err(KeepError::Api { source, .. })
+                if code(&source) == Some(409) || (code(&source) == Some(404) && !is_new) =>
+            {
+                Ok(Written::Outrun)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn is_outrun(error: &kube::Error, is_new: bool) -> bool {
+/// The status code with which the API server refused.
+fn code(error: &kube::Error) -> Option<u16> {
     match error {
-        kube::Error::Api(status) => status.code == 409 || (status.code == 404 && !is_new),
-        _ => false,
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
     }
 }
 
-async fn within<T>(
-    what: &'static str,
-    call: impl Future<Output = kube::Result<T>>,
-) -> Result<T, KeepError> {
+async fn within<T>(what: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<T, KeepError> {
     match timeout(CALL, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(source)) => Err(KeepError::Api {
-            what,
-            source: Box::new(source),
-        }),
+        Ok(answer) => answer.map_err(|source| KeepError::api(what, source)),
         Err(_) => Err(KeepError::Timeout { what }),
     }
 }

@@ -3,11 +3,7 @@
 use pool::{Clock, SystemClock};
 use rustls_pki_types::CertificateDer;
 
-use super::{
-    Lives, Names, Presented,
-    certificate::Authority,
-    leaf::Leaf,
-};
+use super::{Lives, Names, Presented, certificate::Authority, leaf::Leaf};
 
 /// An authority that is made anew, and a certificate of it for the operator of release `it` in namespace `here`.
 pub(crate) fn issue() -> (CertificateDer<'static>, Presented) {

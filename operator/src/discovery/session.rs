@@ -98,10 +98,7 @@ impl Session {
     }
 
     /// What the gateway has, which it says first.
-    async fn subscribed(
-        &self,
-        incoming: &mut Streaming<StreamRequest>,
-    ) -> Result<(String, Versions), End> {
+    async fn subscribed(&self, incoming: &mut Streaming<StreamRequest>) -> Result<(String, Versions), End> {
         let discovery = &self.shared.discovery;
         let by = Instant::now() + discovery.settings.first_message;
         let first = tokio::select! {
@@ -351,8 +348,8 @@ impl Talk<'_> {
         let known = match reported {
             Ok(reported) => {
                 let contents = self.contents.as_ref();
-                let is_known = contents
-                    .is_some_and(|it| it.snapshot().credentials.contains_key(&reported.credential));
+                let is_known =
+                    contents.is_some_and(|it| it.snapshot().credentials.contains_key(&reported.credential));
                 is_known.then_some(reported)
             }
             Err(error) => {

@@ -29,8 +29,17 @@ mod tests {
     fn the_end_of_a_token_is_in_its_claims() {
         let token = |payload: &str| Secret::new(format!("head.{}.sign", URL_SAFE_NO_PAD.encode(payload)));
         let at = |seconds| Some(Timestamp::EPOCH + Duration::from_secs(seconds));
-        assert_eq!(expiry(&token(r#"{"sub":"it","exp":1700000000}"#)), at(1_700_000_000));
-        for odd in ["{}", r#"{"exp":-1}"#, r#"{"exp":1e300}"#, r#"{"exp":"soon"}"#, "no JSON"] {
+        assert_eq!(
+            expiry(&token(r#"{"sub":"it","exp":1700000000}"#)),
+            at(1_700_000_000)
+        );
+        for odd in [
+            "{}",
+            r#"{"exp":-1}"#,
+            r#"{"exp":1e300}"#,
+            r#"{"exp":"soon"}"#,
+            "no JSON",
+        ] {
             assert_eq!(expiry(&token(odd)), None, "{odd}");
         }
         assert_eq!(expiry(&Secret::new("opaque")), None);

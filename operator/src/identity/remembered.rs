@@ -20,22 +20,31 @@ const REFUSED: Duration = Duration::from_secs(1);
 /// Tokens that are remembered at most.
 const TOKENS_MAX: usize = 4_096;
 
-/// Verdicts of a moment ago; `None` stands for a token that is not accepted.
+/// Verdicts of a moment ago, each until a moment.
 #[derive(Default)]
-pub(super) struct Remembered(Mutex<HashMap<[u8; 32], (Option<Arc<Identity>>, Instant)>>);
+pub(super) struct Remembered(Mutex<HashMap<[u8; 32], (Verdict, Instant)>>);
+
+/// What the API server said of a token.
+#[derive(Clone)]
+pub(super) enum Verdict {
+    /// It is of this caller.
+    Accepted(Arc<Identity>),
+    /// It is not accepted.
+    Refused,
+}
 
 impl Remembered {
-    pub(super) fn get(&self, key: &[u8; 32]) -> Option<Option<Arc<Identity>>> {
+    pub(super) fn get(&self, key: &[u8; 32]) -> Option<Verdict> {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (identity, until) = tokens.get(key)?;
-        (Instant::now() < *until).then(|| identity.clone())
+        let (verdict, until) = tokens.get(key)?;
+        (Instant::now() < *until).then(|| verdict.clone())
     }
 
     /// Remembers for a while, but never beyond the token's end. `now` is wall time.
-    pub(super) fn insert(&self, key: [u8; 32], identity: Option<Arc<Identity>>, now: Timestamp) {
-        let left = match &identity {
-            None => REFUSED,
-            Some(identity) => identity
+    pub(super) fn insert(&self, key: [u8; 32], verdict: Verdict, now: Timestamp) {
+        let left = match &verdict {
+            Verdict::Refused => REFUSED,
+            Verdict::Accepted(identity) => identity
                 .expires
                 .map_or(ACCEPTED, |expires| ACCEPTED.min(expires.since(now))),
         };
@@ -45,7 +54,7 @@ impl Remembered {
             tokens.retain(|_, (_, until)| moment < *until);
         }
         if tokens.len() < TOKENS_MAX {
-            tokens.insert(key, (identity, moment + left));
+            tokens.insert(key, (verdict, moment + left));
         }
     }
 }

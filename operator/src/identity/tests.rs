@@ -48,7 +48,10 @@ impl Reviews {
             service_fn(move |request: Request<Body>| {
                 let this = this.clone();
                 async move {
-                    assert_eq!(request.uri().path(), "/apis/authentication.k8s.io/v1/tokenreviews");
+                    assert_eq!(
+                        request.uri().path(),
+                        "/apis/authentication.k8s.io/v1/tokenreviews"
+                    );
                     let body = request.into_body().collect().await.unwrap().to_bytes();
                     let mut review: Value = serde_json::from_slice(&body).unwrap();
                     assert_eq!(review["spec"]["audiences"], json!(["roundhouse-discovery"]));
@@ -122,7 +125,11 @@ async fn a_token_is_accepted_for_its_audience_only() {
         ("not accepted", json!({"error": "it is expired"}), false),
         ("says no", with("authenticated", json!(false)), false),
         ("of another audience", with("audiences", json!(["other"])), false),
-        ("of the API server's audience", with("audiences", json!([])), false),
+        (
+            "of the API server's audience",
+            with("audiences", json!([])),
+            false,
+        ),
         ("of nobody", with("user", json!({})), false),
     ];
     for (index, (what, status, is_accepted)) in cases.into_iter().enumerate() {
@@ -140,7 +147,12 @@ async fn a_token_is_accepted_for_its_audience_only() {
             assert_eq!(result, Err(NOT_ACCEPTED), "{what}");
         }
     }
-    for odd in ["Basic abc", "Bearer", "Bearer  ", &format!("Bearer {}", "x".repeat(20_000))] {
+    for odd in [
+        "Basic abc",
+        "Bearer",
+        "Bearer  ",
+        &format!("Bearer {}", "x".repeat(20_000)),
+    ] {
         let result = reviewer.identify(&metadata(odd)).await;
         assert_eq!(result, Err(Unidentified::NoToken));
     }

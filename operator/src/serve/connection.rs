@@ -104,7 +104,10 @@ pub(super) async fn converse(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "a connection ended early"
+        );
     }
 }
 
@@ -124,4 +127,3 @@ async fn ask_to_end(calls: &watch::Sender<()>, idle: Duration, shutdown: &Cancel
         () = shutdown.cancelled() => (),
     }
 }
-

@@ -37,6 +37,30 @@ impl MakeWriter<'_> for Page {
     }
 }
 
+impl Page {
+    /// Each reason was told once, and no secret at all.
+    fn must_be_discreet(&self, canaries: &[&str]) {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let log = String::from_utf8(log).expect("it is text");
+        for reason in ["no_token", "token_not_accepted", "other_account"] {
+            let lines = log
+                .lines()
+                .filter(|line| line.contains("WARN") && line.contains(&format!("reason=\"{reason}\"")));
+            assert_eq!(lines.count(), 1, "{reason}");
+        }
+        // What h2 and hyper say at this level is the client's as well, which writes its own header fields.
+        let ours = log.lines().filter(|line| line.contains(" operator::")).count();
+        assert!(ours >= 4, "{ours}");
+        for canary in canaries {
+            let leaks: Vec<_> = log
+                .lines()
+                .filter(|line| line.contains(canary) && !line.contains("h2::") && !line.contains("hyper"))
+                .collect();
+            assert!(leaks.is_empty(), "{leaks:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn whoever_is_no_gateway_is_refused_and_that_is_logged_once() {
     const CANARY: &str = "canary-token-0123456789";
@@ -101,7 +125,13 @@ async fn whoever_is_no_gateway_is_refused_and_that_is_logged_once() {
             Code::PermissionDenied,
             "other_account",
         ),
-        ("a person", bearer("person"), person, Code::PermissionDenied, "other_account"),
+        (
+            "a person",
+            bearer("person"),
+            person,
+            Code::PermissionDenied,
+            "other_account",
+        ),
     ];
     for (what, authorization, status, code, reason) in cases {
         world.reviews.says(status);
@@ -123,22 +153,5 @@ async fn whoever_is_no_gateway_is_refused_and_that_is_logged_once() {
         .until("it is let in", |list| !list[0].acked.objects.is_empty())
         .await;
 
-    let log = page.0.lock().unwrap().clone();
-    let log = String::from_utf8(log).unwrap();
-    for reason in ["no_token", "token_not_accepted", "other_account"] {
-        let lines = log
-            .lines()
-            .filter(|line| line.contains("WARN") && line.contains(&format!("reason=\"{reason}\"")));
-        assert_eq!(lines.count(), 1, "{reason}");
-    }
-    // What h2 and hyper say at this level is the client's as well, which writes its own header fields.
-    let ours = log.lines().filter(|line| line.contains(" operator::")).count();
-    assert!(ours >= 4, "{ours}");
-    for canary in [CANARY, "canary-key"] {
-        let leaks: Vec<_> = log
-            .lines()
-            .filter(|line| line.contains(canary) && !line.contains("h2::") && !line.contains("hyper"))
-            .collect();
-        assert!(leaks.is_empty(), "{leaks:?}");
-    }
+    page.must_be_discreet(&[CANARY, "canary-key"]);
 }

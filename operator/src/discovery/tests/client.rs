@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
+    slice::from_ref,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -81,7 +82,7 @@ pub(super) async fn tls(
 
 impl Channel {
     pub(super) async fn open(world: &World) -> Self {
-        let stream = tls(world.address, &[world.authority.clone()], SERVICE, &[b"h2"]).await;
+        let stream = tls(world.address, from_ref(&world.authority), SERVICE, &[b"h2"]).await;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(128 << 10)
             .handshake(TokioIo::new(stream.expect("the certificate is good")))
@@ -153,7 +154,10 @@ impl Gateway {
 
     pub(super) async fn say(&self, message: stream_request::Message) {
         let message = Some(message);
-        self.to.send(StreamRequest { message }).await.expect("it is heard");
+        self.to
+            .send(StreamRequest { message })
+            .await
+            .expect("it is heard");
     }
 
     pub(super) async fn ack(&self, contents: &Contents) {
@@ -169,7 +173,9 @@ impl Gateway {
 
     /// The next message.
     pub(super) async fn message(&mut self) -> Result<Option<StreamResponse>, Status> {
-        timeout(PATIENCE, self.from.message()).await.expect("something comes")
+        timeout(PATIENCE, self.from.message())
+            .await
+            .expect("something comes")
     }
 
     /// Takes messages until they make contents.

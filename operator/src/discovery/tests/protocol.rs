@@ -118,11 +118,13 @@ async fn a_refused_change_is_followed_by_everything_and_that_only_once() {
     assert_eq!(gateway.next().await, now);
     gateway.nack(&version, "credential default/a: no\n").await;
     gateway.next().await;
-    assert_eq!(gateway.heard, [Heard::Delta, Heard::Begin, Heard::Chunk, Heard::End]);
+    assert_eq!(
+        gateway.heard,
+        [Heard::Delta, Heard::Begin, Heard::Chunk, Heard::End]
+    );
     world
         .until("the refusal is known", |list| {
-            list[0].refusal.as_deref() == Some("credential default/a: no")
-                && list[0].acked == *had.versions()
+            list[0].refusal.as_deref() == Some("credential default/a: no") && list[0].acked == *had.versions()
         })
         .await;
     gateway.nack(&version, "still no").await;

@@ -8,7 +8,9 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::{
     Gateway, World,
@@ -36,7 +38,7 @@ async fn certificates_change_while_streams_go_on() {
     assert_eq!(gateway.next().await, second, "the stream goes on");
     gateway.ack(&second).await;
 
-    let refused = tls(world.address, &[former.clone()], SERVICE, &[b"h2"]).await;
+    let refused = tls(world.address, std::slice::from_ref(&former), SERVICE, &[b"h2"]).await;
     assert!(refused.is_err(), "the former authority has not signed it");
     let both = [former, world.authority.clone()];
     assert!(tls(world.address, &both, SERVICE, &[b"h2"]).await.is_ok());
@@ -68,7 +70,9 @@ async fn only_encrypted_http2_is_spoken() {
         .unwrap();
     let mut answer = Vec::new();
     // An alert of TLS, or the end.
-    let _ = timeout(PATIENCE, plain.read_to_end(&mut answer)).await.expect("it ends");
+    let _ = timeout(PATIENCE, plain.read_to_end(&mut answer))
+        .await
+        .expect("it ends");
     assert!(answer.len() < 16, "{answer:?}");
     assert_eq!(
         world.metric(r#"roundhouse_operator_refusals_total{reason="plaintext"}"#),

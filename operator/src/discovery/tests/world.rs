@@ -76,11 +76,7 @@ impl World {
         let services = Services::new().unwrap().with(service(Discovery {
             publications,
             gateways: gateways.clone(),
-            reviewer: Reviewer::new(
-                reviews.client(),
-                AUDIENCE,
-                Arc::clone(&clock) as Arc<dyn Clock>,
-            ),
+            reviewer: Reviewer::new(reviews.client(), AUDIENCE, Arc::clone(&clock) as Arc<dyn Clock>),
             refusals: refusals.clone(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             shutdown: shutdown.clone(),
@@ -165,7 +161,10 @@ pub(super) fn contents(keys: &[(&str, &str)]) -> Contents {
         objects.insert(ObjectName::new("default", name).expect("a name"), object);
     };
     let up = json!({"dialect": "OpenAI", "url": "https://api.example.com/v1"});
-    put("up", Object::Provider(Arc::new(kinds::Provider::new("up", spec(&up)))));
+    put(
+        "up",
+        Object::Provider(Arc::new(kinds::Provider::new("up", spec(&up)))),
+    );
     for (name, key) in keys {
         let fields = json!({"providerRef": {"name": "up"}, "apiKey": {"secretRef": {"name": name}}});
         let credential = kinds::Credential::new(name, spec(&fields));
@@ -177,5 +176,9 @@ pub(super) fn contents(keys: &[(&str, &str)]) -> Contents {
     let place = Place::Cluster { allow_private: false };
     let compiled = compile(&objects, &DigestKey::new(&installation), place);
     assert_eq!(compiled.keyring.credentials.len(), keys.len(), "all are usable");
-    Contents::new(Arc::new(compiled.snapshot), Arc::new(compiled.keyring), installation)
+    Contents::new(
+        Arc::new(compiled.snapshot),
+        Arc::new(compiled.keyring),
+        installation,
+    )
 }
