@@ -1,8 +1,9 @@
 //! The command line. Every flag has an environment variable; what is not enforced has no flag.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{convert::Infallible, fs, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use snapshot::Secret;
 use telemetry::log::{Filter, Format};
 
 use crate::index;
@@ -34,6 +35,15 @@ pub struct Run {
     /// The namespace that it runs in, where it keeps what is its own. In a pod it is known.
     #[arg(long, env = "ROUNDHOUSE_NAMESPACE", value_name = "NAMESPACE")]
     pub namespace: Option<String>,
+
+    /// The name of this replica, which the Lease and Events tell.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_POD",
+        value_name = "NAME",
+        default_value = "roundhouse-operator"
+    )]
+    pub pod: String,
 
     /// How the names of its own objects begin.
     #[arg(
@@ -87,6 +97,53 @@ pub struct Run {
     #[arg(long, env = "ROUNDHOUSE_SECRET_POLICY", value_enum, default_value_t = SecretPolicy::Any)]
     pub secret_policy: SecretPolicy,
 
+    /// Mints the keys of `ClientKey`s that have a `target`, which takes the right to write Secrets.
+    #[arg(long, env = "ROUNDHOUSE_MINT_CLIENT_KEYS")]
+    pub mint_client_keys: bool,
+
+    /// What gateways may do for administrators: nothing, look, or change objects.
+    #[arg(long, env = "ROUNDHOUSE_ADMIN_ROUTES", value_enum, default_value_t = AdminRoutes::Disabled)]
+    pub admin_routes: AdminRoutes,
+
+    /// The Redis or Valkey that gateways share, as they are told it. Without it there is nothing to tell of rests but what
+    /// gateways report.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_REDIS_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub redis_url: Option<Secret>,
+
+    /// A file that holds the password, read again at each connection.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_REDIS_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "redis_url"
+    )]
+    pub redis_password_file: Option<PathBuf>,
+
+    /// How the names of all keys begin, as gateways are told it.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_REDIS_PREFIX",
+        value_name = "PREFIX",
+        default_value = "roundhouse",
+        requires = "redis_url"
+    )]
+    pub redis_prefix: String,
+
+    /// The domain of the cluster's names.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_CLUSTER_DOMAIN",
+        value_name = "DOMAIN",
+        default_value = "cluster.local"
+    )]
+    pub cluster_domain: String,
+
     /// How log lines look.
     #[arg(long, env = "ROUNDHOUSE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -109,6 +166,18 @@ pub enum SecretPolicy {
     Any,
     /// Those with the label.
     Labelled,
+}
+
+/// What gateways may do for administrators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum AdminRoutes {
+    /// Nothing.
+    Disabled,
+    /// They answer by themselves what may be looked at.
+    ReadOnly,
+    /// They change objects through the operator.
+    ReadWrite,
 }
 
 /// How log lines look.
@@ -155,6 +224,12 @@ impl Run {
         namespaces.dedup();
         Some(namespaces)
     }
+}
+
+/// A value that is not repeated, whatever is wrong with it.
+#[expect(clippy::unnecessary_wraps, reason = "what a parser of arguments returns")]
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 impl From<SecretPolicy> for index::SecretPolicy {

@@ -32,7 +32,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     link: Link,
     redis: Redis,
-    usage: SharedLedger<Link>,
+    usage: Arc<SharedLedger<Link>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -68,7 +68,7 @@ impl Store {
             callers_clock: false,
         };
         Ok(Self(Arc::new(Inner {
-            usage: SharedLedger::new(link.clone(), &settings.prefix),
+            usage: Arc::new(SharedLedger::new(link.clone(), &settings.prefix)),
             redis: Redis::beside(link.clone(), redis),
             link,
             clock,
@@ -78,6 +78,11 @@ impl Store {
     /// Whether it is in reach.
     pub fn is_up(&self) -> bool {
         self.0.link.is_up()
+    }
+
+    /// What all gateways used.
+    pub fn ledger(&self) -> Arc<SharedLedger<Link>> {
+        Arc::clone(&self.0.usage)
     }
 
     /// The state of these credentials of a Provider, in their order.

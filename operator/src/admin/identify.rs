@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use tonic::{Status, async_trait, metadata::MetadataMap};
 
+use crate::identity::Reviewer;
+
 /// Who calls, as a review of its token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
@@ -22,4 +24,19 @@ pub struct Caller {
 pub trait Identify: Send + Sync + 'static {
     /// Who sent this: UNAUTHENTICATED without a token that is accepted, UNAVAILABLE when nobody can say.
     async fn identify(&self, metadata: &MetadataMap) -> Result<Caller, Status>;
+}
+
+#[async_trait]
+impl Identify for Reviewer {
+    async fn identify(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        let identity = Self::identify(self, metadata)
+            .await
+            .map_err(|unidentified| Status::from(&unidentified))?;
+        Ok(Caller {
+            username: identity.user.clone(),
+            uid: identity.uid.clone(),
+            groups: identity.groups.clone(),
+            extra: identity.extra.clone(),
+        })
+    }
 }

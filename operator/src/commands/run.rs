@@ -1,8 +1,13 @@
 //! `roundhouse-operator run`: follows the cluster, and serves what it comes to, until asked to end.
 
-use std::process::ExitCode;
+mod conversations;
+mod writers;
+
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use kube::Client;
+use pool::{Clock, SystemClock};
 use prometheus::Registry;
 use resources::Place;
 use telemetry::Health;
@@ -10,14 +15,34 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     arguments::Run,
-    digest_key, kubernetes,
+    digest_key,
+    gateways::Gateways,
+    kubernetes,
     metrics::Reconciles,
     monitor,
     process::{self, End, Parts},
     publish::{PublishSettings, Publisher},
     published::Publications,
+    status::Reading,
+    store::{Store, StoreSettings},
     watch::{Contact, WatchSettings},
 };
+
+/// What all parts of the process are made of.
+struct Operator<'a> {
+    arguments: &'a Run,
+    /// The namespace that it runs in.
+    namespace: String,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    publications: Publications,
+    gateways: Gateways,
+    /// The Redis that gateways share.
+    store: Option<Store>,
+    /// What it says.
+    readings: watch::Receiver<Reading>,
+}
 
 /// Runs until the process is asked to end, and says how that went.
 pub fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
@@ -41,12 +66,14 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;
     let reconciles = Reconciles::new(&registry)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let store = store(arguments, &clock)?;
     let (sender, publications) = watch::channel(None);
+    let (gateways, reports) = Gateways::new(&registry)?;
+    let (says, readings) = watch::channel(Reading::NoStore);
     let mut parts = Parts::default();
 
-    let listener = TcpListener::bind(arguments.admin_listen).await;
-    let listener =
-        listener.with_context(|| format!("cannot listen on {} (--admin-listen)", arguments.admin_listen))?;
+    let listener = listen(arguments.admin_listen, "--admin-listen").await?;
     tracing::info!(listener = "admin", address = %listener.local_addr()?, "listening");
     let router = monitor::router(health.clone(), registry.clone(), &publications);
     parts.add("admin listener", async {
@@ -57,13 +84,11 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
     parts.add("watch", {
         let (client, contact, health) = (client.clone(), contact.clone(), health.clone());
         let (namespace, release) = (namespace.clone(), arguments.release.clone());
-        let place = Place::Cluster {
-            allow_private: arguments.allow_private,
-        };
         let settings = WatchSettings {
             namespaces: watched.clone(),
             secret_policy: arguments.secret_policy.into(),
         };
+        let place = place(arguments);
         async move {
             let digest_key = digest_key::obtain(&client, &namespace, &release, &contact).await?;
             let settings_of_publisher = PublishSettings { digest_key, place };
@@ -71,8 +96,49 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
             crate::watch::run(client, settings, contact, publisher).await
         }
     });
-    tracing::info!(namespace, watched = ?watched, "following the cluster");
+    let operator = Operator {
+        arguments,
+        namespace,
+        client,
+        clock,
+        registry,
+        publications,
+        gateways,
+        store,
+        readings,
+    };
+    operator.follow_store(&mut parts, says);
+    operator.converse(&mut parts).await?;
+    operator.write(&mut parts, reports)?;
+    tracing::info!(namespace = operator.namespace, watched = ?watched, "following the cluster");
     Ok(parts.run(signals, &health).await)
+}
+
+/// Where the objects are used.
+const fn place(arguments: &Run) -> Place {
+    Place::Cluster {
+        allow_private: arguments.allow_private,
+    }
+}
+
+/// Opens the way to the Redis that gateways share.
+fn store(arguments: &Run, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Store>> {
+    let Some(url) = &arguments.redis_url else {
+        return Ok(None);
+    };
+    // What is wrong is told without the address, which may hold a password.
+    let text = std::str::from_utf8(url.expose()).context("--redis-url is not UTF-8")?;
+    let settings = StoreSettings {
+        address: text.parse().context("--redis-url cannot be used")?,
+        password_file: arguments.redis_password_file.clone(),
+        prefix: arguments.redis_prefix.clone(),
+    };
+    Ok(Some(Store::open(settings, Arc::clone(clock))?))
+}
+
+async fn listen(address: std::net::SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address} ({flag})"))
 }
 
 /// Says that the process is ready once something is published: everything was read then.
