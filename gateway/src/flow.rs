@@ -36,9 +36,10 @@ use crate::{
     failure::Failure,
     manage::{self, Admin},
     server::RequestBody,
+    source::Changes,
 };
 use admit::admit;
-use authenticate::authenticate;
+use authenticate::{authenticate, key_of};
 use dispatch::Dispatch;
 use ingress::{Inbound, ingress};
 use paths::{Asked, Path};
@@ -77,7 +78,12 @@ async fn administer(
 ) -> Result<Response<ReplyBody>, Failure> {
     let live = app.live();
     let caller = authenticate(app, &live, &inbound)?;
-    let admin = Admin::enter(app, live, caller)?;
+    // A key goes no further than it has to.
+    let key = match app.changes {
+        Changes::Operator(_) => key_of(app, &live, &inbound, &caller),
+        Changes::Files(_) => None,
+    };
+    let admin = Admin::enter(app, live, caller, key)?;
     manage::answer(&admin, asked, inbound.query.as_deref(), inbound.body).await
 }
 

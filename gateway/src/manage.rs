@@ -18,6 +18,7 @@ use bytes::Bytes;
 use dialect::FailureKind;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
+use snapshot::Secret;
 
 use crate::{
     app::App,
@@ -33,13 +34,25 @@ pub(crate) struct Admin<'a> {
     app: &'a Arc<App>,
     live: Arc<Live>,
     caller: Caller,
+    /// Its key, where changes are asked for on its behalf.
+    key: Option<Secret>,
 }
 
 impl<'a> Admin<'a> {
     /// Lets a caller in whose key is an admin's.
-    pub(crate) fn enter(app: &'a Arc<App>, live: Arc<Live>, caller: Caller) -> Result<Self, Failure> {
+    pub(crate) fn enter(
+        app: &'a Arc<App>,
+        live: Arc<Live>,
+        caller: Caller,
+        key: Option<Secret>,
+    ) -> Result<Self, Failure> {
         if caller.client.admin {
-            return Ok(Self { app, live, caller });
+            return Ok(Self {
+                app,
+                live,
+                caller,
+                key,
+            });
         }
         Err(Failure::caller(
             FailureKind::Permission,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dialect::FailureKind;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use snapshot::Secret;
 
 use super::Inbound;
 use crate::{
@@ -40,6 +41,17 @@ pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<
         return Err(refused("this key has expired"));
     }
     Ok(caller.clone())
+}
+
+/// The key by which `caller` was found, for whoever has to prove on whose behalf it asks.
+pub(super) fn key_of(app: &App, live: &Live, inbound: &Inbound, caller: &Caller) -> Option<Secret> {
+    let is_its = |key: &[u8]| {
+        let known = live.client(&app.digests, key);
+        known.is_some_and(|known| Arc::ptr_eq(&known.caller, caller))
+    };
+    presented(&inbound.headers, inbound.query.as_deref())
+        .find(|key| is_its(key))
+        .map(Secret::new)
 }
 
 const NO_KEY: &str = "no key was sent; send it as `Authorization: Bearer KEY` or `x-api-key: KEY`";

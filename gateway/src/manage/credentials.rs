@@ -1,22 +1,23 @@
 //! The credentials of a Provider.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use http::{Response, StatusCode};
 use pool::usage::Dimension;
 use resources::{Identity, Kind};
 use serde::{Deserialize, Serialize};
-use snapshot::{Credential, CredentialName, Provider, Secret};
+use snapshot::{Credential, CredentialName, Provider, Secret, Snapshot};
 
 use super::{
     Admin, body, change, json,
     manifest::{SecretRef, with_secret},
-    views::{self, Known, RestView, WindowView, known, source},
+    views::{self, Known, RestView, WindowView, known, source_of_credential},
 };
 use crate::{
     body::ReplyBody,
     failure::Failure,
     server::RequestBody,
+    source::Changes,
     usage::{self, Counts, DAYS_MAX, usage},
 };
 
@@ -117,13 +118,13 @@ async fn entries(admin: &Admin<'_>, provider: &Provider) -> Vec<Entry> {
             rests: known.rests(),
             windows: known.windows(),
             usage: usage.get(name.as_str()).copied().unwrap_or_default(),
-            source: source(&admin.live, Kind::Credential, name),
+            source: source_of_credential(admin, &known.credential),
         }
     };
     known.into_iter().enumerate().map(entry).collect()
 }
 
-async fn usage_by_name(admin: &Admin<'_>) -> HashMap<std::sync::Arc<str>, EntryUsage> {
+async fn usage_by_name(admin: &Admin<'_>) -> HashMap<Arc<str>, EntryUsage> {
     let today = usage::today(admin.app);
     let mut by_name: HashMap<_, EntryUsage> = HashMap::new();
     for row in usage(admin.app, DAYS_MAX).await.rows {
@@ -149,24 +150,32 @@ pub(super) async fn add(
     let addition: Addition = body::read(body).await?;
     let identity = change::identity(admin, Kind::Credential, addition.name.as_deref())?;
     let secret = addition.secret()?;
-    let spec = Spec {
-        provider_ref: ProviderRef {
-            name: provider.name.name(),
-        },
-        api_key: ApiKey {
-            secret_ref: SecretRef::of(&identity),
-        },
-    };
-    let manifest = with_secret(&identity, &spec, &secret)?;
     let name = CredentialName::from(identity.name.clone());
-    change::make(admin, &identity, manifest, |snapshot| {
-        snapshot.credentials.contains_key(&name)
-    })
-    .await?;
+    let is_served = |snapshot: &Arc<Snapshot>| snapshot.credentials.contains_key(&name);
+    match &admin.app.changes {
+        Changes::Files(changes) => {
+            let spec = Spec {
+                provider_ref: ProviderRef {
+                    name: provider.name.name(),
+                },
+                api_key: ApiKey {
+                    secret_ref: SecretRef::of(&identity),
+                },
+            };
+            let manifest = with_secret(&identity, &spec, &secret)?;
+            change::make(admin, changes, &identity, manifest, is_served).await?;
+        }
+        Changes::Operator(operator) => {
+            let key = change::key(admin)?;
+            let added = operator.add_credential(key, &provider.name, &name, &secret);
+            change::asked(admin, added, is_served).await?;
+        }
+    }
     let admin = Admin {
         live: admin.app.live(),
         app: admin.app,
         caller: admin.caller.clone(),
+        key: None,
     };
     let entries = entries(&admin, provider).await;
     let added = entries.into_iter().find(|entry| entry.name == name.as_str());
@@ -205,10 +214,14 @@ pub(super) async fn delete(
         kind: Kind::Credential,
         name: (*name).clone(),
     };
-    change::unmake(admin, &identity, |snapshot| {
-        !snapshot.credentials.contains_key(&name)
-    })
-    .await?;
+    let is_gone = |snapshot: &Arc<Snapshot>| !snapshot.credentials.contains_key(&name);
+    match &admin.app.changes {
+        Changes::Files(changes) => change::unmake(admin, changes, &identity, is_gone).await?,
+        Changes::Operator(operator) => {
+            let deleted = operator.delete_credential(change::key(admin)?, &name);
+            change::asked(admin, deleted, is_gone).await?;
+        }
+    }
     let deleted = name.to_string();
     json(StatusCode::OK, &Deleted { deleted })
 }

@@ -1,9 +1,11 @@
 //! Client keys.
 
+use std::sync::Arc;
+
 use http::{Response, StatusCode};
-use resources::Kind;
+use resources::{Identity, Kind};
 use serde::{Deserialize, Serialize};
-use snapshot::{CallLimits, Client, ClientName, Secret};
+use snapshot::{CallLimits, Client, ClientName, Secret, Snapshot};
 
 use super::{
     Admin, body, change, json,
@@ -14,9 +16,10 @@ use super::{
 use crate::{
     app::App,
     body::ReplyBody,
+    delegated::Issue,
     failure::Failure,
-    live::Live,
     server::RequestBody,
+    source::Changes,
     state::mint_client_key,
     time::{instant, rfc3339},
 };
@@ -108,13 +111,13 @@ pub(super) async fn list(admin: &Admin<'_>) -> Result<Response<ReplyBody>, Failu
     let ours = clients.filter(|client| client.name.namespace() == admin.namespace());
     let keys = ours
         .zip(budgets(admin).await)
-        .map(|(client, (_, budgets))| Entry::new(&admin.live, client, budgets))
+        .map(|(client, (_, budgets))| Entry::new(admin, client, budgets))
         .collect();
     json(StatusCode::OK, &Listing { keys })
 }
 
 impl Entry {
-    fn new(live: &Live, client: &Client, budgets: Vec<WindowView>) -> Self {
+    fn new(admin: &Admin<'_>, client: &Client, budgets: Vec<WindowView>) -> Self {
         Self {
             name: client.name.to_string(),
             admin: client.admin,
@@ -122,7 +125,7 @@ impl Entry {
             limits: client.limits.into(),
             budgets,
             expires_at: client.expires_at.map(rfc3339),
-            source: source(live, Kind::ClientKey, &client.name),
+            source: source(admin, Kind::ClientKey, &client.name),
         }
     }
 }
@@ -136,29 +139,59 @@ pub(super) async fn mint(admin: &Admin<'_>, body: RequestBody) -> Result<Respons
     let wanted: Wanted = body::read(body).await?;
     let identity = change::identity(admin, Kind::ClientKey, wanted.name.as_deref())?;
     not_over(admin.app, wanted.expires_at.as_deref())?;
-    let key = mint_client_key().map_err(|error| {
-        tracing::error!(%error, "no random bits for a client key");
-        Failure::internal()
-    })?;
-    let spec = Spec {
-        secret_ref: SecretRef::of(&identity),
-        admin: wanted.admin,
-        models: (!wanted.models.is_empty()).then_some(Models {
-            allow: &wanted.models,
-        }),
-        limits: wanted.limits.map(SpecLimits::from),
-        expires_at: wanted.expires_at.as_deref(),
-    };
-    let manifest = with_secret(&identity, &spec, &key)?;
     let name = ClientName::from(identity.name.clone());
     let mut minted = None;
-    change::make(admin, &identity, manifest, |snapshot| {
+    let is_served = |snapshot: &Arc<Snapshot>| {
         minted = snapshot.clients.get(&name).cloned();
         minted.is_some()
-    })
-    .await?;
+    };
+    let key = match &admin.app.changes {
+        Changes::Files(changes) => {
+            let key = mint_client_key().map_err(|error| {
+                tracing::error!(%error, "no random bits for a client key");
+                Failure::internal()
+            })?;
+            let manifest = with_secret(&identity, &wanted.spec(&identity), &key)?;
+            change::make(admin, changes, &identity, manifest, is_served).await?;
+            key
+        }
+        Changes::Operator(operator) => {
+            let issued = operator.issue_client_key(change::key(admin)?, wanted.issue(&identity)?);
+            change::asked(admin, issued, is_served).await?
+        }
+    };
     let client = minted.ok_or_else(Failure::internal)?;
     json(StatusCode::CREATED, &Minted::new(&client, &key)?)
+}
+
+impl Wanted {
+    /// The object to be made, in files.
+    fn spec(&self, identity: &Identity) -> Spec<'_> {
+        Spec {
+            secret_ref: SecretRef::of(identity),
+            admin: self.admin,
+            models: (!self.models.is_empty()).then_some(Models { allow: &self.models }),
+            limits: self.limits.map(SpecLimits::from),
+            expires_at: self.expires_at.as_deref(),
+        }
+    }
+
+    /// What is asked of an operator.
+    fn issue(&self, identity: &Identity) -> Result<Issue, Failure> {
+        let expires_at = self.expires_at.as_deref().map(|end| {
+            end.parse().map_err(|_| {
+                let message = "`expires_at` is a time such as 2027-01-31T00:00:00Z";
+                Failure::invalid("invalid_expires_at", message).param("expires_at")
+            })
+        });
+        Ok(Issue {
+            name: identity.name.clone(),
+            admin: self.admin,
+            models: self.models.clone(),
+            limits: self.limits.map(CallLimits::from),
+            expires_at: expires_at.transpose()?,
+        })
+    }
 }
 
 /// A key that has expired already helps nobody. What is no time is told with the other mistakes.
@@ -186,6 +219,16 @@ impl<'a> Minted<'a> {
 
 impl From<CallLimits> for Limits {
     fn from(limits: CallLimits) -> Self {
+        Self {
+            concurrency: limits.concurrency,
+            requests_per_minute: limits.requests_per_minute,
+            tokens_per_minute: limits.tokens_per_minute,
+        }
+    }
+}
+
+impl From<Limits> for CallLimits {
+    fn from(limits: Limits) -> Self {
         Self {
             concurrency: limits.concurrency,
             requests_per_minute: limits.requests_per_minute,

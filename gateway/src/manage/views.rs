@@ -11,6 +11,7 @@ use super::Admin;
 use crate::{
     failure::Failure,
     live::{Live, member},
+    source::Changes,
     time::rfc3339,
 };
 
@@ -124,18 +125,31 @@ impl From<&Resting> for RestView {
     }
 }
 
+/// Where a credential comes from.
+pub(super) fn source_of_credential(admin: &Admin<'_>, credential: &Credential) -> &'static str {
+    let (label, value) = MADE_BY;
+    let is_made = credential.labels.get(label).is_some_and(|found| found == value);
+    match admin.app.changes {
+        Changes::Operator(_) if is_made => "api",
+        Changes::Operator(_) | Changes::Files(_) => source(admin, Kind::Credential, &credential.name),
+    }
+}
+
 /// Where an object comes from.
-pub(super) fn source(live: &Live, kind: Kind, name: &ObjectName) -> &'static str {
+pub(super) fn source(admin: &Admin<'_>, kind: Kind, name: &ObjectName) -> &'static str {
     let identity = Identity {
         kind,
         name: name.clone(),
     };
-    if live.made.contains(&identity) {
-        "api"
-    } else {
-        "file"
+    match admin.app.changes {
+        Changes::Files(_) if admin.live.made.contains(&identity) => "api",
+        Changes::Files(_) => "file",
+        Changes::Operator(_) => "cluster",
     }
 }
+
+/// The label of what was made through the API of an operator, and its value.
+const MADE_BY: (&str, &str) = ("roundhouse.dev/made-by", "api");
 
 /// A Provider of the administrator's namespace.
 pub(super) fn provider<'a>(admin: &'a Admin<'_>, name: &str) -> Result<&'a Arc<Provider>, Failure> {

@@ -16,11 +16,20 @@ use snapshot::{ClientName, CredentialName, ObjectName, Secret};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{FileSource, local_client};
-use crate::state::write_private;
+use crate::{delegated::Delegated, state::write_private};
 
-/// Asks the source for changes. Cheap to clone.
+/// Makes changes where objects come from. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Changes(mpsc::Sender<Request>);
+pub enum Changes {
+    /// Asks the source that reads files.
+    Files(FileChanges),
+    /// Asks an operator.
+    Operator(Delegated),
+}
+
+/// Asks the source that reads files for changes.
+#[derive(Clone, Debug)]
+pub struct FileChanges(mpsc::Sender<Request>);
 
 /// A change and who waits for it.
 #[derive(Debug)]
@@ -77,10 +86,10 @@ const WAITING_MAX: usize = 64;
 
 pub(super) fn channel() -> (Changes, mpsc::Receiver<Request>) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Changes(sender), receiver)
+    (Changes::Files(FileChanges(sender)), receiver)
 }
 
-impl Changes {
+impl FileChanges {
     /// Makes a change. It is published, though maybe not yet served, when this returns. A dropped future changes
     /// its mind too late: the change may have been made.
     pub(crate) async fn make(&self, change: Change) -> Result<(), ChangeError> {

@@ -98,11 +98,11 @@ impl Installation {
         self.person("alice", &all.map(|verbs| (verbs, resources))).await
     }
 
-    fn named(&self, name: &str) -> Option<v1::ObjectName> {
-        Some(v1::ObjectName {
+    fn named(&self, name: &str) -> v1::ObjectName {
+        v1::ObjectName {
             namespace: self.world.namespace.clone(),
             name: name.to_owned(),
-        })
+        }
     }
 }
 

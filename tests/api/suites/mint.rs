@@ -174,6 +174,7 @@ async fn of_many_that_believe_they_lead_one_mints() {
     let spec = json!({"target": {"name": "s"}, "rotation": {"every": "24h", "overlap": "2h"}});
     world.make::<ClientKey>("tool", &spec).await;
     let (clock, name) = (clock(), world.name("tool"));
+    let told = Told::listen();
     let all = || join_all((0..8).map(|_| settle(&world.client, &name, &clock)));
     for settled in all().await {
         settled.expect("whoever loses sees what the other made");
@@ -185,7 +186,9 @@ async fn of_many_that_believe_they_lead_one_mints() {
     }
     let second = world.value("s", "api-key").await.expect("another is minted");
     assert_ne!(second, first);
-    // Had two of them replaced it, the first would be lost to those who still have it.
+    // Had two of them written, whoever read the key in between would have one that nobody knows.
+    assert_eq!(told.times("a client key was minted"), 1);
+    assert_eq!(told.times("a client key was replaced by a new one"), 1);
     assert_eq!(world.value("s", "api-key-previous").await, Some(first));
     for settled in all().await {
         settled.expect("nothing is to be done");

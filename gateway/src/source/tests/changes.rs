@@ -214,6 +214,9 @@ async fn make(changes: &Changes, name: &str) -> Result<(), ChangeError> {
         identity: credential(name),
         manifest: Secret::new(manifest(name, "up")),
     };
+    let Changes::Files(changes) = changes else {
+        panic!("these are files");
+    };
     changes.make(change).await
 }
 

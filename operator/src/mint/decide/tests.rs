@@ -167,11 +167,6 @@ fn a_secret_is_made_kept_or_left_alone() {
 fn keys_are_replaced_and_end_in_time() {
     let minted = json!({"target": {"name": "s"}});
     let rotated = json!({"target": {"name": "s"}, "rotation": {"every": "24h", "overlap": "2h"}});
-    let over = json!({
-        "target": {"name": "s"},
-        "rotation": {"every": "24h", "overlap": "2h"},
-        "expiresAt": "2026-01-01T12:00:00Z",
-    });
     let cases: Vec<Case<'_>> = vec![
         (
             "a rotation is not due",
@@ -243,6 +238,18 @@ fn keys_are_replaced_and_end_in_time() {
             DAY,
             Decision::Write(Change::Rotate),
         ),
+    ];
+    check(cases);
+}
+
+#[test]
+fn a_client_that_expires_gets_no_more_keys() {
+    let over = json!({
+        "target": {"name": "s"},
+        "rotation": {"every": "24h", "overlap": "2h"},
+        "expiresAt": "2026-01-01T12:00:00Z",
+    });
+    let cases: Vec<Case<'_>> = vec![
         (
             "a client that has expired needs no key",
             &over,

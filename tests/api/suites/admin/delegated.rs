@@ -142,7 +142,7 @@ async fn an_administrator_changes_its_own_namespace_through_a_gateway() {
         .await;
     assert_eq!(
         added.expect("it is added").into_inner().credential,
-        installation.named("second")
+        Some(installation.named("second"))
     );
     let elsewhere = delegated
         .add_credential(on_behalf(&gateway, Some(ADMIN), add("default")))
@@ -154,11 +154,11 @@ async fn an_administrator_changes_its_own_namespace_through_a_gateway() {
     };
     let nobody = delete(None).await.expect_err("nobody is named");
     assert_eq!(nobody.code(), Code::PermissionDenied);
-    let applied = delete(installation.named("main"))
+    let applied = delete(Some(installation.named("main")))
         .await
         .expect_err("somebody applied it");
     assert_eq!(applied.code(), Code::FailedPrecondition);
-    delete(installation.named("second"))
+    delete(Some(installation.named("second")))
         .await
         .expect("it was made here");
 }

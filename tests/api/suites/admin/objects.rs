@@ -12,7 +12,7 @@ use crate::stand_in::Told;
 
 fn addition(installation: &Installation, name: &str, value: &str) -> v1::AddCredentialRequest {
     v1::AddCredentialRequest {
-        provider: installation.named("up"),
+        provider: Some(installation.named("up")),
         name: name.to_owned(),
         secret: Some(v1::Secret {
             value: value.as_bytes().to_vec(),
@@ -33,7 +33,7 @@ async fn a_credential_is_added_with_its_secret_and_deleted_with_it() {
         .await;
     assert_eq!(
         added.expect("it is added").into_inner().credential,
-        installation.named("second")
+        Some(installation.named("second"))
     );
     let object = world
         .api::<Credential>()
@@ -93,7 +93,7 @@ async fn a_credential_is_added_with_its_secret_and_deleted_with_it() {
     assert!(!listed[1].secret_version.is_empty());
 
     let delete = |name: &str| {
-        let credential = installation.named(name);
+        let credential = Some(installation.named(name));
         admin.delete_credential(by(&alice, v1::DeleteCredentialRequest { credential }))
     };
     let applied = delete("main").await.expect_err("somebody applied it");
@@ -126,7 +126,7 @@ async fn what_would_not_work_is_refused_and_leaves_nothing() {
         .secret("api-credential-taken", "api-key", "sk-of-somebody")
         .await;
     let elsewhere = v1::AddCredentialRequest {
-        provider: installation.named("missing"),
+        provider: Some(installation.named("missing")),
         ..addition(&installation, "a", "sk-a")
     };
     let account = v1::AddCredentialRequest {
@@ -195,7 +195,7 @@ async fn what_is_asked_for_is_written_on_the_object() {
     let installation = Installation::new("admin-marks").await;
     let alice = installation.administrator().await;
     let (world, admin) = (&installation.world, &installation.admin);
-    let credential = || installation.named("main");
+    let credential = || Some(installation.named("main"));
     let spec = json!({
         "secretRef": {"name": "main"},
         "budgets": [{"name": "day", "duration": "24h", "requests": 10}],
@@ -229,7 +229,7 @@ async fn what_is_asked_for_is_written_on_the_object() {
         .expect("it is asked for")
         .into_inner();
     assert_eq!(reset.credentials, [], "main has no quota");
-    assert_eq!(reset.client_keys, [installation.named("tool").expect("a name")]);
+    assert_eq!(reset.client_keys, [installation.named("tool")]);
     let tool = world.api::<ClientKey>().get("tool").await.expect("it is there");
     assert!(tool.annotations().contains_key("roundhouse.dev/reset-quota"));
     let nobody = admin
@@ -259,7 +259,7 @@ async fn what_is_asked_for_is_written_on_the_object() {
     assert_eq!(resumed.expect("it is done").into_inner().generation, before + 2);
     assert!(!read().await.spec.suspend);
     let missing = v1::SuspendRequest {
-        credential: installation.named("missing"),
+        credential: Some(installation.named("missing")),
     };
     let missing = admin
         .suspend(by(&alice, missing))
@@ -349,7 +349,7 @@ async fn a_client_key_is_told_once_and_can_be_revoked() {
         .await
         .expect("it is made");
     let revoke = |name: &str| {
-        let client_key = installation.named(name);
+        let client_key = Some(installation.named(name));
         admin.revoke_client_key(by(&alice, v1::RevokeClientKeyRequest { client_key }))
     };
     let refused = revoke("applied").await.expect_err("somebody applied it");

@@ -11,7 +11,7 @@ use kube::{
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
 
-/// Makes a ServiceAccount that may do so much in its namespace: `(verbs, resources)`, as kubectl takes them.
+/// Makes a `ServiceAccount` that may do so much in its namespace: `(verbs, resources)`, as kubectl takes them.
 pub(crate) fn may(namespace: &str, account: &str, rules: &[(&str, &str)]) {
     let server = ApiServer::shared();
     let at = format!("--namespace={namespace}");
@@ -28,7 +28,7 @@ pub(crate) fn may(namespace: &str, account: &str, rules: &[(&str, &str)]) {
     }
 }
 
-/// A token of a ServiceAccount: for this audience, or for the API server.
+/// A token of a `ServiceAccount`: for this audience, or for the API server.
 pub(crate) async fn token(client: &Client, namespace: &str, account: &str, audience: Option<&str>) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let request = TokenRequest {

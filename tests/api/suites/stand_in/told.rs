@@ -1,47 +1,55 @@
 //! What this thread logs.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{cell::RefCell, io, sync::Once};
 
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::Level;
 
-/// Everything that this thread logs from its making on, at the level `trace`.
-pub(crate) struct Told {
-    lines: Lines,
-    _guard: DefaultGuard,
+thread_local! {
+    static LINES: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+/// Everything that this thread logs from its making on, at the level `trace`.
+///
+/// One subscriber serves all threads: with one for each, what a thread without any logs first is never told to others.
+pub(crate) struct Told(());
 
 impl Told {
     pub(crate) fn listen() -> Self {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        Self {
-            lines,
-            _guard: tracing::subscriber::set_default(subscriber),
-        }
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_max_level(Level::TRACE)
+                .with_ansi(false)
+                .with_writer(|| Lines)
+                .init();
+        });
+        LINES.set(Some(Vec::new()));
+        Self(())
     }
 
     /// What was logged.
+    #[expect(clippy::unused_self, reason = "only who listens can tell")]
     pub(crate) fn text(&self) -> String {
-        let lines = self.lines.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&lines).into_owned()
+        LINES.with_borrow(|lines| String::from_utf8_lossy(lines.as_deref().unwrap_or_default()).into_owned())
+    }
+
+    /// How often something was logged.
+    pub(crate) fn times(&self, text: &str) -> usize {
+        self.text().matches(text).count()
     }
 }
 
+impl Drop for Told {
+    fn drop(&mut self) {
+        LINES.set(None);
+    }
+}
+
+struct Lines;
+
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.iter_mut().for_each(|lines| lines.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
