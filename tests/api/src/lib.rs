@@ -7,8 +7,10 @@
 )]
 
 mod identities;
+mod operator;
 mod process;
 mod programs;
 mod server;
 
+pub use operator::{Operator, OperatorLaunch};
 pub use server::{ApiServer, Output};
