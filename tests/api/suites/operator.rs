@@ -227,3 +227,39 @@ async fn replicas_publish_the_same() {
     assert!(secret_version(&snapshot).is_some(), "{snapshot}");
     assert_eq!(snapshot, other.snapshot().await);
 }
+
+#[tokio::test]
+async fn several_namespaces_or_all_of_them_can_be_followed() {
+    let server = ApiServer::shared();
+    let (home, other) = ("op-home", "op-other");
+    for namespace in [home, other] {
+        server.namespace(namespace);
+        server.apply(
+            namespace,
+            &[PROVIDER, &credential("one"), &secret("one", CANARY)].concat(),
+        );
+    }
+    let launch = || OperatorLaunch::new(server, home);
+    let alone = launch().ready().await;
+    let account = format!("--serviceaccount={home}:operator");
+    server.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "op-home",
+        "--clusterrole=cluster-admin",
+        &account,
+    ]);
+    let both = launch()
+        .arguments(&["--watch-namespaces", "op-other,op-home"])
+        .ready()
+        .await;
+    let all = launch().arguments(&["--all-namespaces"]).ready().await;
+    for (operator, sees_other) in [(alone, false), (both, true), (all, true)] {
+        operator.says("Credential op-home/one ResolvedRefs=True").await;
+        let conditions = operator.conditions().await;
+        assert_eq!(
+            conditions.contains("Credential op-other/one ResolvedRefs=True"),
+            sees_other
+        );
+    }
+}
