@@ -24,7 +24,7 @@ demo: ## The same gateway against a scripted upstream: rotation, a rest and its 
 test: ## Installs what the tests need, then runs every suite.
 	@hack/test-tools.sh
 	cargo test $(EVERYTHING) --lib --bins --tests --no-run
-	cargo build --bin roundhouse-gateway
+	cargo build --bin roundhouse-gateway --bin roundhouse-operator
 	hack/fuzz.sh 20
 	cargo test $(EVERYTHING) --doc --quiet
 	cargo test $(EVERYTHING) --lib --bins --tests --no-fail-fast -- --test-threads 8

@@ -233,7 +233,7 @@ impl Objects {
     /// Takes out a Secret or `ConfigMap` that exists and may not be used. `why` goes on from "it cannot be used:" in the
     /// conditions of what refers to it.
     pub fn withhold(&mut self, identity: Identity, why: impl Into<Arc<str>>) {
-        self.objects.remove(&identity);
+        self.remove(&identity);
         self.withheld.insert(identity, why.into());
     }
 

@@ -32,6 +32,8 @@ struct Troubles {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Trouble {
+    /// One call failed. An API server that starts or is busy has such moments; the next call tells more.
+    Hiccup,
     Away,
     Refused(String),
 }
@@ -65,9 +67,14 @@ impl Contact {
 }
 
 impl Party {
-    /// A call failed.
+    /// A call failed. It is told when it is the second one in a row.
     pub fn fails(&self, error: &CallError) {
         self.contact.change(|troubles| {
+            let Some(before) = troubles.of.get(&self.subject) else {
+                tracing::debug!(subject = self.subject, %error, "a call to the API server failed");
+                troubles.of.insert(self.subject.clone(), Trouble::Hiccup);
+                return;
+            };
             if error.is_outage() {
                 if !troubles.is_away {
                     tracing::warn!(subject = self.subject, %error, "the API server does not answer; what was read last stays, and asking goes on");
@@ -77,7 +84,7 @@ impl Party {
                 return;
             }
             let trouble = Trouble::Refused(error.to_string());
-            if troubles.of.get(&self.subject) != Some(&trouble) {
+            if *before != trouble {
                 tracing::warn!(subject = self.subject, %error, "the API server refuses; asking goes on");
                 troubles.of.insert(self.subject.clone(), trouble);
             }
@@ -106,7 +113,7 @@ impl Troubles {
     /// In a few words; `None` when there are none.
     fn told(&self) -> Option<String> {
         let refused = self.of.iter().filter_map(|(subject, trouble)| match trouble {
-            Trouble::Away => None,
+            Trouble::Hiccup | Trouble::Away => None,
             Trouble::Refused(why) => Some(format!("refuses {subject}: {why}")),
         });
         let away = self.is_away.then(|| "does not answer".to_owned());
@@ -132,7 +139,12 @@ mod tests {
         one.works();
         assert_eq!(degraded(&health), "");
         one.fails(&CallError::TimedOut);
-        other.fails(&CallError::Broken("reset".to_owned()));
+        assert_eq!(degraded(&health), "", "one failure is none");
+        one.works();
+        for _ in 0..2 {
+            one.fails(&CallError::TimedOut);
+            other.fails(&CallError::Broken("reset".to_owned()));
+        }
         one.works();
         assert_eq!(degraded(&health), "does not answer");
         drop(other);
@@ -144,10 +156,12 @@ mod tests {
         let health = Health::new();
         let contact = Contact::new(health.clone());
         let party = contact.party("Secrets of namespace a");
-        party.fails(&CallError::Refused {
-            code: 403,
-            message: "forbidden".to_owned(),
-        });
+        for _ in 0..2 {
+            party.fails(&CallError::Refused {
+                code: 403,
+                message: "forbidden".to_owned(),
+            });
+        }
         assert_eq!(
             degraded(&health),
             "refuses Secrets of namespace a: forbidden (403)"

@@ -7,7 +7,7 @@ use resources::Identity;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::{AbortHandle, JoinError, JoinSet},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{contact::Contact, decode, follow::path};
@@ -19,8 +19,8 @@ use crate::{
 /// Calls at a time.
 const CALLS: usize = 16;
 
-/// Before something is asked for again that may not be read.
-const DENIED: Duration = Duration::from_secs(30);
+/// How long a refusal has to last. An API server that starts refuses what it does not know yet to be allowed.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// Reads what it is asked for, and tells it as events.
 pub(super) struct Readers {
@@ -90,9 +90,9 @@ impl Reader {
     async fn run(self) {
         let party = self.contact.party(self.identity.to_string());
         let mut pauses = Pauses::default();
+        let mut refused_since = None;
         loop {
-            let answer = self.get().await;
-            let pause = match answer {
+            match self.get().await {
                 Ok(fetched) => {
                     party.works();
                     self.tell(fetched).await;
@@ -101,15 +101,14 @@ impl Reader {
                 Err(error) => {
                     party.fails(&error);
                     if error.is_outage() {
-                        pauses.longer()
-                    } else {
+                        refused_since = None;
+                    } else if refused_since.get_or_insert_with(Instant::now).elapsed() > REFUSED {
                         self.tell(Fetched::Denied(format!("it cannot be read: {error}")))
                             .await;
-                        DENIED
                     }
                 }
-            };
-            sleep(pause).await;
+            }
+            sleep(pauses.longer()).await;
         }
     }
 

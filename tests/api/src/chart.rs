@@ -77,7 +77,7 @@ impl Chart {
     pub fn install_accounts(&self, server: &ApiServer) {
         let mut objects = self.render();
         objects.retain(|object| ACCOUNTS.iter().any(|kind| object["kind"] == *kind));
-        let applied = server.apply(&objects, &["--force-conflicts"]);
+        let applied = server.apply_objects(&objects, &["--force-conflicts"]);
         assert!(applied.success, "{}", applied.error);
     }
 

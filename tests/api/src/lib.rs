@@ -9,10 +9,12 @@
 
 mod chart;
 mod identities;
+mod operator;
 mod process;
 mod programs;
 mod server;
 
 pub use chart::Chart;
+pub use operator::{Operator, OperatorLaunch};
 pub use programs::Output;
 pub use server::ApiServer;

@@ -17,8 +17,9 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::{
     identities,
@@ -37,6 +38,8 @@ const SERVICES: &str = "10.96.0.0/16";
 #[derive(Debug)]
 pub struct ApiServer {
     apiserver: Process,
+    etcd_url: String,
+    port: u16,
     etcd: Process,
     kubeconfig: String,
     folder: TempDir,
@@ -45,12 +48,15 @@ pub struct ApiServer {
 impl ApiServer {
     /// The one that all tests of a program share, with the definitions of this repository.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<ApiServer> = LazyLock::new(|| {
-            let server = ApiServer::start();
-            server.define();
-            server
-        });
+        static SHARED: LazyLock<ApiServer> = LazyLock::new(ApiServer::start_defined);
         &SHARED
+    }
+
+    /// Starts one with the definitions of this repository, for a test that does more to it than others could bear.
+    pub fn start_defined() -> Self {
+        let server = Self::start();
+        server.define();
+        server
     }
 
     /// Starts one and waits until it is ready.
@@ -63,12 +69,59 @@ impl ApiServer {
         fs::write(folder.path().join("kubeconfig"), &kubeconfig).expect("the folder is writable");
         let mut server = Self {
             apiserver: start_apiserver(&folder, &etcd_url, port),
+            etcd_url,
+            port,
             etcd,
             kubeconfig,
             folder,
         };
         server.until_ready();
         server
+    }
+
+    /// Stops the API server with SIGSTOP: connections stay and nobody answers.
+    pub fn pause(&self) {
+        self.apiserver.signal(Signal::STOP);
+    }
+
+    /// Goes on after [`ApiServer::pause`].
+    pub fn resume(&self) {
+        self.apiserver.signal(Signal::CONT);
+    }
+
+    /// Ends the API server with SIGKILL. What it stored stays.
+    pub fn kill(&mut self) {
+        self.apiserver.kill();
+    }
+
+    /// Starts the API server again after [`ApiServer::kill`], and waits until it is ready.
+    pub fn revive(&mut self) {
+        self.apiserver = start_apiserver(&self.folder, &self.etcd_url, self.port);
+        self.until_ready();
+    }
+
+    /// A kubeconfig for whoever has `token`.
+    pub(crate) fn kubeconfig_with(&self, token: &str) -> String {
+        let mut kubeconfig: Value = serde_json::from_str(&self.kubeconfig).expect("the kubeconfig is JSON");
+        kubeconfig["users"][0]["user"] = json!({"token": token});
+        kubeconfig.to_string()
+    }
+
+    /// Applies objects, written as YAML, to a namespace.
+    pub fn apply(&self, namespace: &str, yaml: &str) {
+        let file = NamedTempFile::new().expect("a temporary file can be made");
+        fs::write(file.path(), yaml).expect("the file is writable");
+        let path = file.path().to_str().expect("the path is text");
+        self.kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--validate=strict",
+            "--namespace",
+            namespace,
+            "-f",
+            path,
+        ]);
     }
 
     /// The administrator's kubeconfig, as a file.
@@ -147,7 +200,7 @@ impl ApiServer {
     }
 
     /// Applies manifests, each the text of an object, as `kubectl apply --server-side` with `arguments` does.
-    pub fn apply(&self, manifests: &[Value], arguments: &[&str]) -> Output {
+    pub fn apply_objects(&self, manifests: &[Value], arguments: &[&str]) -> Output {
         let file = self.folder.path().join(format!("manifests-{}.json", number()));
         let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
         fs::write(&file, list.to_string()).expect("the folder is writable");

@@ -1,5 +1,5 @@
-//! What a real API server makes of the definitions, of the chart, of the examples, of objects that are wrong, and of what the
-//! operator writes.
+//! What a real API server makes of the definitions, of the chart, of the examples and of objects that are wrong; and what
+//! the operator makes of a real API server.
 
 mod admin;
 mod chart;
@@ -9,5 +9,6 @@ mod discovery;
 mod examples;
 mod leader;
 mod mint;
+mod operator;
 mod stand_in;
 mod status;

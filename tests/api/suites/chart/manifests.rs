@@ -32,7 +32,7 @@ fn every_manifest_is_accepted() {
         server.kubectl(&["label", "namespace", &namespace, warn]);
         let objects = Chart::new("odd", &namespace).with(&values).render();
         assert!(objects.len() > 10, "{name}: {objects:?}");
-        let applied = server.apply(&objects, &["--dry-run=server"]);
+        let applied = server.apply_objects(&objects, &["--dry-run=server"]);
         assert!(applied.success, "{name}: {}", applied.error);
         assert!(!applied.error.contains("Warning"), "{name}: {}", applied.error);
         let count = applied.output.lines().count();
@@ -53,7 +53,7 @@ fn a_restricted_namespace_admits_every_pod() {
         "default",
         "--namespace=restricted-pods",
     ]);
-    let admit = |pod: &Value| server.apply(std::slice::from_ref(pod), &["--dry-run=server"]);
+    let admit = |pod: &Value| server.apply_objects(std::slice::from_ref(pod), &["--dry-run=server"]);
 
     for values in [
         "",

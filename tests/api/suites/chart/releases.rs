@@ -42,7 +42,7 @@ fn a_release_is_installed_upgraded_and_removed() {
     assert_eq!(self::password(&server), password, "an upgrade keeps it");
 
     let provider = serde_json::from_str(PROVIDER).expect("it is JSON");
-    let applied = server.apply(&[provider], &[]);
+    let applied = server.apply_objects(&[provider], &[]);
     assert!(applied.success, "{}", applied.error);
 
     let removed = chart.uninstall(&server);
@@ -97,7 +97,7 @@ fn the_advice_is_good(server: &ApiServer, notes: &str) {
         .collect();
     assert_eq!(resources.len(), 3, "{notes}");
     server.until(&["get", "roundhouse", "--all-namespaces"], |_| true);
-    let applied = server.apply(&resources, &["--namespace=life", "--dry-run=server"]);
+    let applied = server.apply_objects(&resources, &["--namespace=life", "--dry-run=server"]);
     assert!(applied.success, "{}", applied.error);
 }
 
