@@ -72,6 +72,8 @@ pub struct Inputs {
 const LOOK: Duration = Duration::from_secs(3);
 /// How long what is heard is gathered before it is looked at.
 const GATHER: Duration = Duration::from_millis(50);
+/// How much longer than a look the time between two is at least, so that thousands of objects leave time to write.
+const SPARING: u32 = 3;
 /// Writes at a time.
 const AT_ONCE: usize = 8;
 
@@ -88,14 +90,16 @@ pub async fn run(client: Client, mut inputs: Inputs, events: Events, clock: Arc<
     };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // When to look at what was heard.
+    // When to look at what was heard, and how long that takes.
     let mut look: Option<Instant> = None;
+    let mut took = Duration::ZERO;
     let mut reports_end = false;
     loop {
         let now = Instant::now();
         if look.is_some_and(|look| look <= now) {
             look = None;
             teller.look(&mut inputs);
+            took = now.elapsed();
         }
         if *inputs.leads.borrow() {
             teller.begin_writes();
@@ -130,12 +134,12 @@ pub async fn run(client: Client, mut inputs: Inputs, events: Events, clock: Arc<
             _ = ticks.tick() => true,
             Some((write, result)) = teller.under_way.next() => {
                 teller.conclude(&write, result);
-                true
+                false
             }
             () = pause => false,
         };
         if heard && look.is_none() {
-            look = Some(Instant::now() + GATHER);
+            look = Some(Instant::now() + GATHER.max(took * SPARING));
         }
     }
 }
