@@ -1,7 +1,7 @@
 //! The real operator as a process.
 
 use std::{
-    env, fs,
+    env,
     net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
@@ -15,18 +15,22 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    ApiServer, Output,
+    ApiServer, Chart, Output,
     process::{Process, stop},
 };
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The release that operators of tests are of.
+pub(crate) const RELEASE: &str = "roundhouse";
+
 /// A running operator with an account of its own. Dropping it ends the process; when the test failed, its log is printed.
 #[derive(Debug)]
 pub struct Operator {
     process: Process,
     admin: SocketAddr,
+    grpc: SocketAddr,
     // Holds the log; goes last.
     _folder: TempDir,
 }
@@ -35,63 +39,83 @@ pub struct Operator {
 #[derive(Debug)]
 pub struct OperatorLaunch {
     namespace: String,
-    kubeconfig: String,
+    kubeconfig: PathBuf,
     arguments: Vec<String>,
 }
 
 impl OperatorLaunch {
-    /// Prepares a start in `namespace`, with the account and the rights of `fixtures/operator.yaml`.
+    /// Prepares a start in `namespace` as the chart does with its default values: with the account and the rights of its
+    /// release `roundhouse`.
     pub fn new(server: &ApiServer, namespace: &str) -> Self {
-        let fixture = harness::repository().join("tests/api/fixtures/operator.yaml");
-        let rights = fs::read_to_string(fixture).expect("the file can be read");
-        server.apply(namespace, &rights.replace("NAMESPACE", namespace));
-        Self::as_account(server, namespace, "operator")
+        Self::of(server, namespace, &Chart::new(RELEASE, namespace))
     }
 
-    /// Prepares a start in `namespace` as a `ServiceAccount` of it that is there already.
+    /// Prepares a start as `chart`, whose release is `roundhouse`, does in `namespace`.
+    pub fn of(server: &ApiServer, namespace: &str, chart: &Chart) -> Self {
+        chart.install_accounts(server);
+        let mut launch = Self::as_account(server, namespace, &format!("{RELEASE}-operator"));
+        launch.arguments = chart.arguments("operator");
+        launch
+    }
+
+    /// Prepares a start in `namespace` as a `ServiceAccount` of it that is there already, with no arguments of a chart.
     pub fn as_account(server: &ApiServer, namespace: &str, account: &str) -> Self {
-        let token = server.kubectl(&[
-            "create",
-            "token",
-            account,
-            "--namespace",
-            namespace,
-            "--duration=2h",
-        ]);
         Self {
             namespace: namespace.to_owned(),
-            kubeconfig: server.kubeconfig_with(token.trim()),
+            kubeconfig: server.kubeconfig_of(namespace, account),
             arguments: Vec::new(),
         }
     }
 
-    /// Adds command line arguments.
+    /// Adds command line arguments, each a flag or `--flag=value`, in the place of those that there are of it.
     #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments.extend(arguments.iter().map(|it| (*it).to_owned()));
+        for argument in arguments {
+            self.drop_flag(argument);
+            self.arguments.push((*argument).to_owned());
+        }
         self
+    }
+
+    /// Leaves a flag out.
+    #[must_use]
+    pub fn without(mut self, flag: &str) -> Self {
+        self.drop_flag(flag);
+        self
+    }
+
+    fn drop_flag(&mut self, argument: &str) {
+        let flag = |argument: &str| argument.split('=').next().unwrap_or_default().to_owned();
+        let dropped = flag(argument);
+        self.arguments.retain(|known| flag(known) != dropped);
     }
 
     /// Starts it and waits until it listens.
     pub async fn start(self) -> Operator {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let kubeconfig = folder.path().join("kubeconfig");
-        fs::write(&kubeconfig, &self.kubeconfig).expect("the folder is writable");
-        let mut arguments: Vec<String> = ["run", "--log-format", "json", "--namespace", &self.namespace]
-            .map(str::to_owned)
-            .into();
-        arguments.extend(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"].map(str::to_owned));
-        arguments.push(format!("--kubeconfig={}", kubeconfig.display()));
-        arguments.extend(self.arguments);
+        let namespace = format!("--namespace={}", self.namespace);
+        let kubeconfig = format!("--kubeconfig={}", self.kubeconfig.display());
+        let launch = self.arguments(&[
+            "--log-format=json",
+            "--listen=127.0.0.1:0",
+            "--admin-listen=127.0.0.1:0",
+            &namespace,
+            &kubeconfig,
+        ]);
+        let run = launch.arguments.iter().filter(|argument| *argument != "run");
+        let arguments = ["run".to_owned()].into_iter().chain(run.cloned());
         let process = Process::start("roundhouse-operator", &binary(), arguments, folder.path());
         let mut operator = Operator {
             process,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            grpc: SocketAddr::from(([127, 0, 0, 1], 0)),
             _folder: folder,
         };
-        operator.admin = eventually("the operator listens", PATIENCE, || {
+        (operator.admin, operator.grpc) = eventually("the operator listens", PATIENCE, || {
             operator.process.must_run();
-            let found = operator.process.log().lines().find_map(listening);
+            let log = operator.process.log();
+            let listening = |name| log.lines().find_map(|line| listening(line, name));
+            let found = listening("admin").zip(listening("gRPC"));
             async move { found }
         })
         .await;
@@ -119,6 +143,11 @@ impl Operator {
             output: String::from_utf8_lossy(&done.stdout).into_owned(),
             error: String::from_utf8_lossy(&done.stderr).into_owned(),
         }
+    }
+
+    /// Where gateways, people and tools connect.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
     }
 
     /// A client of its admin listener.
@@ -253,9 +282,9 @@ fn binary() -> PathBuf {
     path
 }
 
-/// The address in a log line that says that the admin listener listens.
-fn listening(line: &str) -> Option<SocketAddr> {
+/// The address in a log line that says that a listener listens.
+fn listening(line: &str, listener: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
-    (line["message"] == "listening" && line["listener"] == "admin")
+    (line["message"] == "listening" && line["listener"] == *listener)
         .then(|| line["address"].as_str()?.parse().ok())?
 }

@@ -100,13 +100,6 @@ impl ApiServer {
         self.until_ready();
     }
 
-    /// A kubeconfig for whoever has `token`.
-    pub(crate) fn kubeconfig_with(&self, token: &str) -> String {
-        let mut kubeconfig: Value = serde_json::from_str(&self.kubeconfig).expect("the kubeconfig is JSON");
-        kubeconfig["users"][0]["user"] = json!({"token": token});
-        kubeconfig.to_string()
-    }
-
     /// Applies objects, written as YAML, to a namespace.
     pub fn apply(&self, namespace: &str, yaml: &str) {
         let file = NamedTempFile::new().expect("a temporary file can be made");

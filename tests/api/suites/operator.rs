@@ -81,9 +81,10 @@ async fn it_is_ready_when_everything_was_read_and_says_what_keeps_it() {
         "--namespace=op-rights",
         "--from-literal=digest-key=0123456789abcdef0123456789abcdef",
     ]);
-    let rights = ["--namespace=op-rights", "role", "operator-secrets"];
+    let rights = ["--namespace=op-rights", "role", "roundhouse:op-rights:roundhouse"];
+    // The rule of Secrets and ConfigMaps.
     let patch = |verbs: &str| {
-        let patch = format!(r#"[{{"op":"replace","path":"/rules/0/verbs","value":{verbs}}}]"#);
+        let patch = format!(r#"[{{"op":"replace","path":"/rules/2/verbs","value":{verbs}}}]"#);
         server.kubectl(&[&["patch", "--type=json", "--patch", &patch], &rights[..]].concat());
     };
     patch(r#"["get"]"#);
@@ -114,7 +115,7 @@ async fn what_changes_is_seen_and_no_secret_is_told() {
     let server = ApiServer::shared();
     let namespace = "op-changes";
     server.namespace(namespace);
-    let launch = OperatorLaunch::new(server, namespace).arguments(&["--log-level", "trace"]);
+    let launch = OperatorLaunch::new(server, namespace).arguments(&["--log-level=trace"]);
     let mut operator = launch.ready().await;
     server.apply(namespace, &[PROVIDER, &credential("one")].concat());
     operator
@@ -188,7 +189,7 @@ async fn where_a_label_is_required_only_labelled_secrets_are_used() {
         namespace,
         &[PROVIDER, &credential("one"), &secret("one", CANARY)].concat(),
     );
-    let launch = OperatorLaunch::new(server, namespace).arguments(&["--secret-policy", "Labelled"]);
+    let launch = OperatorLaunch::new(server, namespace).arguments(&["--secret-policy=Labelled"]);
     let operator = launch.ready().await;
     operator
         .says("Credential op-labels/one ResolvedRefs=False/SecretMissing")
@@ -241,7 +242,7 @@ async fn several_namespaces_or_all_of_them_can_be_followed() {
     }
     let launch = || OperatorLaunch::new(server, home);
     let alone = launch().ready().await;
-    let account = format!("--serviceaccount={home}:operator");
+    let account = format!("--serviceaccount={home}:roundhouse-operator");
     server.kubectl(&[
         "create",
         "clusterrolebinding",
@@ -250,10 +251,12 @@ async fn several_namespaces_or_all_of_them_can_be_followed() {
         &account,
     ]);
     let both = launch()
-        .arguments(&["--watch-namespaces", "op-other,op-home"])
+        .arguments(&["--watch-namespaces=op-other,op-home"])
         .ready()
         .await;
-    let all = launch().arguments(&["--all-namespaces"]).ready().await;
+    let all = launch()
+        .without("--watch-namespaces")
+        .arguments(&["--all-namespaces"]).ready().await;
     for (operator, sees_other) in [(alone, false), (both, true), (all, true)] {
         operator.says("Credential op-home/one ResolvedRefs=True").await;
         let conditions = operator.conditions().await;
