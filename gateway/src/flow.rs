@@ -48,7 +48,7 @@ use settle::Settlement;
 
 /// Serves one request, whatever it asks for.
 pub(crate) async fn serve(app: Arc<App>, request: Request<RequestBody>) -> Response<ReplyBody> {
-    let (inbound, asked) = ingress(request);
+    let (inbound, asked) = ingress(request, app.settings.admin_routes);
     let (dialect, request_id) = (inbound.dialect, inbound.request_id.clone());
     let answer = match asked {
         Ok(Asked::Call(path)) => call(app, inbound, path).await,

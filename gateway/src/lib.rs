@@ -8,6 +8,7 @@ pub mod app;
 pub mod arguments;
 pub mod body;
 pub mod commands;
+pub mod discovery;
 mod failure;
 mod flow;
 pub mod lifecycle;

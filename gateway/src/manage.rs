@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::{
     app::App,
+    arguments::AdminRoutes,
     body::ReplyBody,
     failure::Failure,
     flow::{Caller, Managed},
@@ -62,6 +63,15 @@ pub(crate) async fn answer(
     query: Option<&str>,
     body: RequestBody,
 ) -> Result<Response<ReplyBody>, Failure> {
+    if asked.changes() && admin.app.settings.admin_routes != AdminRoutes::ReadWrite {
+        return Err(Failure::caller(
+            FailureKind::Permission,
+            StatusCode::FORBIDDEN,
+            "admin_routes_read_only",
+            "nothing can be changed here; change the resources in the cluster, or enable it with `gateway.adminRoutes: \
+             ReadWrite`",
+        ));
+    }
     match asked {
         Managed::Credentials(provider) => credentials::list(admin, &provider).await,
         Managed::AddCredential(provider) => credentials::add(admin, &provider, body).await,

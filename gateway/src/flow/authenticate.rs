@@ -17,8 +17,14 @@ pub(crate) type Caller = Arc<LiveClient>;
 
 /// Finds the caller by any of the keys that it presents: SDKs differ in where they put it, and some send two.
 pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<Caller, Failure> {
+    if !live.is_known() {
+        return Err(Failure::overloaded(
+            "not_configured_yet",
+            "the gateway has not been told yet what to serve; try again",
+        ));
+    }
     let known = presented(&inbound.headers, inbound.query.as_deref())
-        .find_map(|key| live.client(&app.digests, key.as_ref()))
+        .find_map(|key| live.client(key.as_ref()))
         .or_else(|| live.anonymous());
     let Some(caller) = known else {
         let any = presented(&inbound.headers, inbound.query.as_deref())

@@ -6,7 +6,7 @@ use dialect::{Dialect, FailureKind};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use super::paths::{self, Asked, Astray};
-use crate::{failure::Failure, server::RequestBody};
+use crate::{arguments::AdminRoutes, failure::Failure, server::RequestBody};
 
 /// A request whose head was read and whose body was not.
 pub(crate) struct Inbound {
@@ -23,7 +23,12 @@ pub(crate) struct Inbound {
 }
 
 /// Reads the head. What is wrong with it comes second, so that it can be said in the route's dialect.
-pub(super) fn ingress(request: Request<RequestBody>) -> (Inbound, Result<Asked, Failure>) {
+///
+/// `admin_routes` says which routes of administrators there are.
+pub(super) fn ingress(
+    request: Request<RequestBody>,
+    admin_routes: AdminRoutes,
+) -> (Inbound, Result<Asked, Failure>) {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let upgrade = parts.headers.contains_key(header::UPGRADE);
@@ -33,6 +38,10 @@ pub(super) fn ingress(request: Request<RequestBody>) -> (Inbound, Result<Asked, 
     {
         dialect = Dialect::Anthropic;
     }
+    let asked = match admin_routes {
+        AdminRoutes::Disabled if paths::is_managed(parts.uri.path()) => Err(Astray::NotFound),
+        AdminRoutes::Disabled | AdminRoutes::ReadOnly | AdminRoutes::ReadWrite => asked,
+    };
     let asked = asked
         .map_err(|astray| lost(astray, &parts.method, parts.uri.path()))
         .and_then(|asked| plain_encoding(&parts.headers).map(|()| asked));

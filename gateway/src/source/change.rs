@@ -18,9 +18,18 @@ use tokio::sync::{mpsc, oneshot};
 use super::{FileSource, local_client};
 use crate::state::write_private;
 
-/// Asks the source for changes. Cheap to clone.
+/// Makes changes where objects come from. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Changes(mpsc::Sender<Request>);
+pub enum Changes {
+    /// Asks the source that reads files.
+    Files(FileChanges),
+    /// Nothing can be changed.
+    Nowhere,
+}
+
+/// Asks the source that reads files for changes.
+#[derive(Clone, Debug)]
+pub struct FileChanges(mpsc::Sender<Request>);
 
 /// A change and who waits for it.
 #[derive(Debug)]
@@ -77,16 +86,19 @@ const WAITING_MAX: usize = 64;
 
 pub(super) fn channel() -> (Changes, mpsc::Receiver<Request>) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Changes(sender), receiver)
+    (Changes::Files(FileChanges(sender)), receiver)
 }
 
 impl Changes {
     /// Makes a change. It is published, though maybe not yet served, when this returns. A dropped future changes
     /// its mind too late: the change may have been made.
     pub(crate) async fn make(&self, change: Change) -> Result<(), ChangeError> {
+        let Self::Files(FileChanges(source)) = self else {
+            return Err(ChangeError::Closed);
+        };
         let (answer, answered) = oneshot::channel();
         let request = Request { change, answer };
-        self.0.send(request).await.map_err(|_| ChangeError::Closed)?;
+        source.send(request).await.map_err(|_| ChangeError::Closed)?;
         answered.await.unwrap_or(Err(ChangeError::Closed))
     }
 }

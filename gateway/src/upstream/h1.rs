@@ -25,7 +25,7 @@ pub(super) use outbox::Outbox;
 
 use self::{framing::Framing, head::Head, outbox::Unsent};
 use super::{
-    BodyError, BoxError,
+    BodyError, BoxError, Permit, StreamedBody,
     connections::Connections,
     io::{Io, READ},
 };
@@ -42,6 +42,8 @@ pub(super) enum Failed {
     Head(HeadError),
     /// The request's own body failed.
     Body(BoxError),
+    /// The permit was taken back before anything was sent. A body that can be sent only once is given back.
+    Revoked(Option<StreamedBody>),
 }
 
 /// What follows a response head.
@@ -69,10 +71,12 @@ pub(super) struct Exchange {
 }
 
 /// A request that waits for its response head.
-struct Call {
+struct Call<'a> {
     io: Io,
     outbox: Outbox,
     to_head: bool,
+    /// Whether the request may begin; `None` once it has.
+    permit: Option<&'a Permit>,
     /// An incomplete head.
     partial: BytesMut,
     answered: bool,
@@ -87,17 +91,28 @@ pub(super) async fn exchange(
     io: Io,
     outbox: Outbox,
     to_head: bool,
+    permit: &Permit,
     home: &Arc<Connections>,
 ) -> Result<(response::Parts, Rest), Failed> {
     let mut call = Call {
         io,
         outbox,
         to_head,
+        permit: Some(permit),
         partial: BytesMut::new(),
         answered: false,
         refused: None,
     };
-    let (head, early, read) = poll_fn(|cx| call.poll_head(cx)).await?;
+    let (head, early, read) = match poll_fn(|cx| call.poll_head(cx)).await {
+        Ok(found) => found,
+        Err(failed) => {
+            if let Failed::Revoked(_) = failed {
+                // Nothing was sent on it.
+                home.put_h1(call.io);
+            }
+            return Err(failed);
+        }
+    };
     let mut exchange = Exchange {
         io: Some(call.io),
         outbox: call.outbox,
@@ -117,18 +132,11 @@ pub(super) async fn exchange(
     Ok((head.parts, rest))
 }
 
-impl Call {
+impl Call<'_> {
     /// The response head, and the content that came with it.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Head, Bytes, Read), Failed>> {
         if self.refused.is_none() && !self.outbox.is_done() {
-            match self.outbox.poll_send(&mut self.io, cx) {
-                Poll::Ready(Ok(())) | Poll::Pending => {}
-                Poll::Ready(Err(Unsent::Body(error))) => return Poll::Ready(Err(Failed::Body(error))),
-                Poll::Ready(Err(Unsent::Io(error))) => {
-                    self.outbox = Outbox::default();
-                    self.refused = Some(error);
-                }
-            }
+            self.poll_send(cx)?;
         }
         loop {
             let (partial, answered, to_head) = (&mut self.partial, &mut self.answered, self.to_head);
@@ -147,6 +155,31 @@ impl Call {
                 Err(error) => Err(self.closed(error)),
             });
         }
+    }
+
+    /// Sends what the upstream takes. The permit is held until the first byte is handed over.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Failed> {
+        let held = match self.permit {
+            None => None,
+            Some(permit) => match permit.hold() {
+                Some(held) => Some(held),
+                None => return Err(Failed::Revoked(mem::take(&mut self.outbox).into_streamed())),
+            },
+        };
+        let sent = self.outbox.poll_send(&mut self.io, cx);
+        drop(held);
+        if self.outbox.has_begun() {
+            self.permit = None;
+        }
+        match sent {
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+            Poll::Ready(Err(Unsent::Body(error))) => return Err(Failed::Body(error)),
+            Poll::Ready(Err(Unsent::Io(error))) => {
+                self.outbox = Outbox::default();
+                self.refused = Some(error);
+            }
+        }
+        Ok(())
     }
 
     fn closed(&mut self, source: io::Error) -> Failed {
