@@ -58,7 +58,7 @@ pub struct Serve {
         long,
         env = "ROUNDHOUSE_DISCOVERY_CA_FILE",
         value_name = "FILE",
-        requires = "discovery"
+        conflicts_with = "resources"
     )]
     pub discovery_ca_file: Option<PathBuf>,
 
@@ -67,7 +67,7 @@ pub struct Serve {
         long,
         env = "ROUNDHOUSE_DISCOVERY_TOKEN_FILE",
         value_name = "FILE",
-        requires = "discovery"
+        conflicts_with = "resources"
     )]
     pub discovery_token_file: Option<PathBuf>,
 
@@ -76,12 +76,16 @@ pub struct Serve {
         long,
         env = "ROUNDHOUSE_CACHE_DIR",
         value_name = "DIR",
-        requires = "discovery"
+        conflicts_with = "resources"
     )]
     pub cache_dir: Option<PathBuf>,
 
     /// In a cluster, lets upstreams have private addresses also where their Provider does not name a Service.
-    #[arg(long, env = "ROUNDHOUSE_ALLOW_PRIVATE_UPSTREAMS", requires = "discovery")]
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_ALLOW_PRIVATE_UPSTREAMS",
+        conflicts_with = "resources"
+    )]
     pub allow_private_upstreams: bool,
 
     /// What administrators can do over HTTP. By default everything with files, and nothing in a cluster.
@@ -435,11 +439,15 @@ mod tests {
                 "--discovery",
             ),
             (&["--discovery", "http://operator:9443"], "https://"),
-            (&["--resources", "x", "--cache-dir", "c"], "--discovery"),
-            (&["--resources", "x", "--allow-private-upstreams"], "--discovery"),
+            (&["--resources", "x", "--cache-dir", "c"], "--cache-dir"),
+            (&["--cache-dir", "c"], "--resources"),
+            (
+                &["--resources", "x", "--allow-private-upstreams"],
+                "--allow-private",
+            ),
             (
                 &["--resources", "x", "--discovery-token-file", "f"],
-                "--discovery",
+                "--discovery-token-file",
             ),
         ];
         for (arguments, expected) in cases {

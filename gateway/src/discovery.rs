@@ -163,13 +163,7 @@ impl Discovery {
         let mut writing = kept.subscribe();
         let replicas = watch::Sender::default();
         let shared = Arc::new(Shared {
-            board: Board::new(
-                app,
-                self.kept,
-                self.observer.clone(),
-                self.reports.clone(),
-                kept,
-            ),
+            board: Board::new(app, self.kept, self.observer.clone(), self.reports.clone(), kept),
             settings: self.settings,
             observer: self.observer,
             reports: self.reports,
@@ -235,7 +229,10 @@ impl Farewell {
     /// Says goodbye on every stream: this gateway is not to be waited for any more. Takes two seconds at most.
     pub async fn say(&self) {
         self.leaving.send_replace(true);
-        if timeout(FAREWELL, self.observer.disconnected_from_all()).await.is_err() {
+        if timeout(FAREWELL, self.observer.disconnected_from_all())
+            .await
+            .is_err()
+        {
             tracing::warn!("an operator did not take notice of the goodbye in time");
         }
     }

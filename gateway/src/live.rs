@@ -12,7 +12,7 @@ use std::{
 };
 
 use resources::Identity;
-use snapshot::{Client, ClientName, CredentialName, DigestKey, ProviderName, KeyDigest, Snapshot};
+use snapshot::{Client, ClientName, CredentialName, DigestKey, KeyDigest, ProviderName, Snapshot};
 
 pub(crate) use names::{Names, Served, Unknown};
 pub(crate) use provider::{LiveCredential, LiveProvider, member};

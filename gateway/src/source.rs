@@ -29,8 +29,8 @@ use tokio::{
     task, time,
 };
 
-pub use change::{Changes, FileChanges};
 pub(crate) use change::{Change, ChangeError};
+pub use change::{Changes, FileChanges};
 pub use report::{Entry, Report, validate};
 
 use keep::Kept;

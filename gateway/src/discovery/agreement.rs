@@ -14,6 +14,8 @@ use proto::{Contents, ObjectKey, Versions, apply, diff};
 
 /// How long what is served may differ from what every connected replica says. Watches of the API server end after less.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How the version of what no replica says as a whole begins.
+const MIXED: &str = "mixed-";
 /// How long a replica that went away is remembered.
 pub(super) const MEMORY: Duration = Duration::from_secs(600);
 
@@ -59,13 +61,20 @@ impl Agreement {
         let next = match (&self.served, before) {
             (None, _) => Some(said.clone()),
             _ if !is_news => None,
-            (Some(served), None) => (served.versions().objects != said.versions().objects).then(|| said.clone()),
+            (Some(served), None) => {
+                (served.versions().objects != said.versions().objects).then(|| said.clone())
+            }
             (Some(served), Some(before)) => laid_over(served, before.said.versions(), &said),
         };
+        let next = next.or_else(|| self.is_named_by(&said).then(|| said.clone()));
         if is_news {
             self.turns += 1;
         }
-        let turn = if is_news { self.turns } else { before.map_or(0, |before| before.turn) };
+        let turn = if is_news {
+            self.turns
+        } else {
+            before.map_or(0, |before| before.turn)
+        };
         self.replicas.insert(
             replica,
             Replica {
@@ -76,6 +85,16 @@ impl Agreement {
         );
         self.look(now);
         self.served_from_now_on(next)
+    }
+
+    /// Whether `said` is what is served, which had no name that an operator gave.
+    fn is_named_by(&self, said: &Contents) -> bool {
+        self.served
+            .as_ref()
+            .map(Contents::versions)
+            .is_some_and(|served| {
+                served.snapshot.starts_with(MIXED) && served.objects == said.versions().objects
+            })
     }
 
     /// A replica has no stream any more.
@@ -92,7 +111,10 @@ impl Agreement {
         self.replicas
             .retain(|_, replica| replica.left.is_none_or(|left| now.duration_since(left) < MEMORY));
         self.look(now);
-        if self.alone.is_none_or(|since| now.duration_since(since) < PATIENCE) {
+        if self
+            .alone
+            .is_none_or(|since| now.duration_since(since) < PATIENCE)
+        {
             return None;
         }
         let latest = self.connected().max_by_key(|replica| replica.turn)?;
@@ -104,7 +126,9 @@ impl Agreement {
     /// Notes since when no connected replica says just what is served. While none is connected, nobody disagrees.
     fn look(&mut self, now: Instant) {
         let served = self.served.as_ref().map(Contents::versions);
-        let agrees = |replica: &Replica| served.is_some_and(|served| replica.said.versions().objects == served.objects);
+        let agrees = |replica: &Replica| {
+            served.is_some_and(|served| replica.said.versions().objects == served.objects)
+        };
         if self.connected().next().is_none() || self.connected().any(agrees) {
             self.alone = None;
         } else {
@@ -151,8 +175,11 @@ fn laid_over(served: &Contents, before: &Versions, said: &Contents) -> Option<Co
         objects,
     };
     let digest = mixed.digest();
-    let name = digest.iter().take(8).fold(0u64, |name, byte| name << 8 | u64::from(*byte));
-    mixed.snapshot = format!("mixed-{name:016x}").into();
+    let name = digest
+        .iter()
+        .take(8)
+        .fold(0u64, |name, byte| name << 8 | u64::from(*byte));
+    mixed.snapshot = format!("{MIXED}{name:016x}").into();
     let former = Versions {
         snapshot: served.versions().snapshot.clone(),
         objects: former,

@@ -66,7 +66,9 @@ impl Board {
     pub(super) fn settle(&self) {
         let mut agreement = self.lock();
         if let Some(served) = agreement.settle(Instant::now()) {
-            tracing::info!("operators have not agreed on what is served; the one that changed something last decides");
+            tracing::info!(
+                "operators have not agreed on what is served; the one that changed something last decides"
+            );
             self.serve(served);
         }
     }

@@ -32,7 +32,10 @@ const MOST: u64 = TRANSFER_LIMIT as u64 * 2;
 /// not be read (see `docs/decisions/0010-versions-of-objects.md`).
 static BUILD: LazyLock<String> = LazyLock::new(|| {
     let schema = Sha256::digest(proto::DESCRIPTORS);
-    let schema = schema.iter().take(8).fold(0u64, |all, byte| all << 8 | u64::from(*byte));
+    let schema = schema
+        .iter()
+        .take(8)
+        .fold(0u64, |all, byte| all << 8 | u64::from(*byte));
     format!("{}-{schema:016x}", env!("CARGO_PKG_VERSION"))
 });
 
@@ -168,7 +171,9 @@ fn form(contents: &Contents, now: Timestamp) -> Secret {
 /// The beginning of a hash of everything after the first line: a transfer's own digest does not cover values.
 fn check(body: &[u8]) -> u128 {
     let hash = Sha256::digest(body);
-    hash.iter().take(16).fold(0, |all, byte| all << 8 | u128::from(*byte))
+    hash.iter()
+        .take(16)
+        .fold(0, |all, byte| all << 8 | u128::from(*byte))
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<(Contents, Timestamp), CacheError> {

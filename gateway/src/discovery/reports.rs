@@ -65,9 +65,8 @@ impl Reports {
         };
         let mut rows = table.lock();
         // A recovery ends what was reported before, and is no news after another rest.
-        rows.by_kind.retain(|(name, kind), _| {
-            *name != credential.name || (rests.is_some() && kind.is_some())
-        });
+        rows.by_kind
+            .retain(|(name, kind), _| *name != credential.name || (rests.is_some() && kind.is_some()));
         if rows.by_kind.len() >= MOST {
             let oldest = rows.by_kind.iter().min_by_key(|(_, (number, _))| *number);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
@@ -76,7 +75,8 @@ impl Reports {
         }
         rows.numbered += 1;
         let number = rows.numbered;
-        rows.by_kind.insert((credential.name.clone(), rests), (number, reported));
+        rows.by_kind
+            .insert((credential.name.clone(), rests), (number, reported));
         drop(rows);
         table.latest.send_replace(number);
     }
@@ -102,7 +102,12 @@ impl Reports {
         let mut rows = table.lock();
         rows.by_kind
             .retain(|_, (_, reported)| reported.until.is_none_or(|until| until > now));
-        let mut new: Vec<_> = rows.by_kind.values().filter(|(number, _)| *number > seen).cloned().collect();
+        let mut new: Vec<_> = rows
+            .by_kind
+            .values()
+            .filter(|(number, _)| *number > seen)
+            .cloned()
+            .collect();
         new.sort_by_key(|(number, _)| *number);
         (
             new.into_iter().map(|(_, reported)| reported).collect(),

@@ -1,6 +1,6 @@
 //! One stream to one replica, opened again whenever it ends.
 
-use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::stream;
 use proto::{
@@ -173,9 +173,11 @@ async fn open(shared: &Shared, replica: SocketAddr) -> Result<Session<'_>, End> 
 
 impl Session<'_> {
     async fn run(mut self) -> End {
+        let shared = self.shared;
         let mut leaving = self.shared.leaving.clone();
         let mut heard = Instant::now();
-        let mut reported = 0;
+        // Begun once for each bundle: it collects for a while.
+        let mut reporting = pin!(shared.reports.after(0));
         loop {
             let done = tokio::select! {
                 response = timeout_at(heard + SILENCE, self.responses.message()) => match response {
@@ -187,8 +189,8 @@ impl Session<'_> {
                     Ok(Err(status)) => Err(status.into()),
                     Err(_) => Err(End::Silence),
                 },
-                (reports, last) = self.shared.reports.after(reported) => {
-                    reported = last;
+                (reports, last) = &mut reporting => {
+                    reporting.set(shared.reports.after(last));
                     self.report(&reports).await
                 }
                 () = asked_to_leave(&mut leaving) => return self.leave().await,

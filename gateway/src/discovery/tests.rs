@@ -14,10 +14,12 @@ mod reports;
 
 use std::{sync::Arc, time::Duration};
 
+use dialect::{Api, Dialect};
 use proto::Contents;
-use snapshot::{DigestKey, Secret};
-
-use crate::source::FileSource;
+use snapshot::{
+    Auth, Breaker, CallLimits, Client, Consumers, Credential, CredentialSecret, DigestKey, Endpoint, Keyring,
+    Model, ModelFilter, Provider, Scheme, Secret, Selection, Snapshot, Timeouts, Tls, WhenStoreIsAway,
+};
 
 /// Longer than anything here takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,52 +40,94 @@ async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 
 /// A Provider at `url`, with the model `m`, and its credentials: names and keys. One client.
 fn contents(url: &str, credentials: &[(&str, &str)]) -> Contents {
-    let mut text = format!(
-        "apiVersion: roundhouse.dev/v1alpha1
-kind: Provider
-metadata: {{name: up}}
-spec:
-  dialect: OpenAI
-  url: {url}
-  models: [{{name: m}}]
----
-apiVersion: roundhouse.dev/v1alpha1
-kind: ClientKey
-metadata: {{name: client}}
-spec:
-  secretRef: {{name: client, key: api-key}}
----
-apiVersion: v1
-kind: Secret
-metadata: {{name: client}}
-stringData: {{api-key: {CLIENT_KEY}}}
-"
-    );
+    let installation = Secret::new("installation");
+    let digests = DigestKey::new(&installation);
+    let uri: http::Uri = url.parse().unwrap();
+    let provider = Provider {
+        name: "default/up".parse().unwrap(),
+        dialect: Dialect::OpenAi,
+        apis: vec![Api::ChatCompletions],
+        endpoint: Endpoint {
+            scheme: if uri.scheme_str() == Some("https") {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            },
+            host: uri.host().unwrap().into(),
+            port: uri.port_u16().unwrap_or(443),
+            path: uri.path().into(),
+            service: false,
+        },
+        auth: Auth::Bearer,
+        headers: Vec::new(),
+        tls: Tls::default(),
+        models: vec![Model {
+            name: "m".into(),
+            upstream_name: None,
+            max_input_tokens: None,
+            max_output_tokens: None,
+        }],
+        consumers: Consumers::Same,
+        timeouts: Timeouts::default(),
+        concurrency: None,
+        breaker: Breaker::default(),
+        error_rules: Vec::new(),
+        selection: Selection::default(),
+        azure: None,
+    };
+    let client = Client {
+        name: "default/client".parse().unwrap(),
+        digests: vec![digests.digest(CLIENT_KEY.as_bytes())],
+        admin: false,
+        models: Vec::new(),
+        limits: CallLimits::default(),
+        when_store_is_away: WhenStoreIsAway::Share,
+        budgets: Vec::new(),
+        expires_at: None,
+        debug_headers: false,
+    };
+    let mut keyring = Keyring::default();
+    let mut snapshot = Snapshot {
+        version: String::new(),
+        providers: [(provider.name.clone(), Arc::new(provider))].into(),
+        clients: [(client.name.clone(), Arc::new(client))].into(),
+        ..Snapshot::default()
+    };
     for (name, key) in credentials {
-        text.push_str(&format!(
-            "---
-apiVersion: roundhouse.dev/v1alpha1
-kind: Credential
-metadata: {{name: {name}}}
-spec:
-  providerRef: {{name: up}}
-  apiKey: {{secretRef: {{name: {name}}}}}
----
-apiVersion: v1
-kind: Secret
-metadata: {{name: {name}}}
-stringData: {{api-key: {key}}}
-"
-        ));
+        let secret = Secret::new(*key);
+        let held = CredentialSecret {
+            version: digests.version(&secret),
+            secret,
+        };
+        let credential = Credential {
+            name: format!("default/{name}").parse().unwrap(),
+            provider: "default/up".parse().unwrap(),
+            secret_version: held.version.clone(),
+            labels: std::collections::BTreeMap::default(),
+            weight: 1,
+            priority: 0,
+            models: ModelFilter::default(),
+            limits: CallLimits::default(),
+            quota: Arc::default(),
+            suspended: false,
+        };
+        keyring.credentials.insert(credential.name.clone(), held);
+        snapshot
+            .credentials
+            .insert(credential.name.clone(), Arc::new(credential));
     }
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("all.yaml"), text).unwrap();
-    let key = Secret::new("installation");
-    let source = FileSource::open(vec![folder.path().to_owned()], None, DigestKey::new(&key)).unwrap();
-    let problems: Vec<_> = source.problems().collect();
-    assert!(problems.is_empty(), "{problems:?}");
-    let desired = source.desired().borrow().clone();
-    Contents::new(Arc::clone(&desired.snapshot), Arc::clone(&desired.keyring), key)
+    named(snapshot, keyring)
+}
+
+/// Under a version that is made of the content, as compile does it.
+fn named(mut snapshot: Snapshot, keyring: Keyring) -> Contents {
+    let installation = || Secret::new("installation");
+    snapshot.version.clear();
+    let keyring = Arc::new(keyring);
+    let unnamed = Contents::new(Arc::new(snapshot.clone()), keyring.clone(), installation());
+    let hash = unnamed.versions().digest();
+    snapshot.version = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Contents::new(Arc::new(snapshot), keyring, installation())
 }
 
 /// Contents that nobody calls.

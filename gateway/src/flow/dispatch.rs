@@ -157,9 +157,7 @@ impl Dispatch {
                 Ok((answer, open)) => {
                     let name = &held.provider.provider.name;
                     self.believe(trail, name);
-                    self.app
-                        .metrics
-                        .attempt(name, metrics::Outcome::Succeeded, None);
+                    self.app.metrics.attempt(name, metrics::Outcome::Succeeded, None);
                     let attempt = Attempt {
                         lease,
                         open,
@@ -216,7 +214,11 @@ impl Dispatch {
         );
         let mut open = None;
         let answer = loop {
-            match self.ask(index, lease, held, open, trail).instrument(span.clone()).await {
+            match self
+                .ask(index, lease, held, open, trail)
+                .instrument(span.clone())
+                .await
+            {
                 Err(Unanswered::Revoked(body, counted)) => {
                     self.take_back(index, body);
                     open = Some(counted);

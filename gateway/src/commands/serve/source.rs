@@ -45,7 +45,12 @@ impl Source {
         Ok(match &arguments.discovery {
             Some(url) => {
                 let settings = settings(arguments, url);
-                Self::Discovery(Box::new(Discovery::open(settings, clock.clone(), health, registry)?))
+                Self::Discovery(Box::new(Discovery::open(
+                    settings,
+                    clock.clone(),
+                    health,
+                    registry,
+                )?))
             }
             None => Self::Files(Box::new(Files::open(arguments)?)),
         })

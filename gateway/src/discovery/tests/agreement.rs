@@ -40,7 +40,10 @@ fn expect(agreement: &Agreement, expected: &[(&str, &str)], why: &str) {
 fn agreed(contents: &Contents, now: Instant) -> Agreement {
     let mut agreement = Agreement::default();
     assert!(agreement.says(A, contents.clone(), now).is_some());
-    assert!(agreement.says(B, contents.clone(), now).is_none(), "the second is no news");
+    assert!(
+        agreement.says(B, contents.clone(), now).is_none(),
+        "the second is no news"
+    );
     agreement
 }
 
@@ -58,7 +61,11 @@ fn a_replica_that_lags_brings_no_old_key_back() {
     agreement.says(A, latest.clone(), now);
     agreement.says(B, latest.clone(), now);
     expect(&agreement, &both, "both have caught up");
-    assert_eq!(version(agreement.served().unwrap()), version(&latest), "under the name that both give it");
+    assert_eq!(
+        version(agreement.served().unwrap()),
+        version(&latest),
+        "under the name that both give it"
+    );
 }
 
 #[test]
@@ -97,7 +104,11 @@ fn a_change_that_is_taken_back_is_served() {
     agreement.says(A, second.clone(), now);
     agreement.says(B, second, now);
     agreement.says(B, first, now);
-    expect(&agreement, &[("one", "first-key")], "the replica changed it, so it counts");
+    expect(
+        &agreement,
+        &[("one", "first-key")],
+        "the replica changed it, so it counts",
+    );
 }
 
 #[test]
@@ -111,7 +122,11 @@ fn what_only_a_dead_replica_said_goes_after_a_while() {
     assert!(agreement.settle(now + PATIENCE / 2).is_none());
     expect(&agreement, &more, "the other may not have seen it yet");
     assert!(agreement.settle(now + PATIENCE).is_some());
-    expect(&agreement, &[("one", "key-of-one")], "it was deleted while nobody told");
+    expect(
+        &agreement,
+        &[("one", "key-of-one")],
+        "it was deleted while nobody told",
+    );
     assert!(agreement.settle(now + PATIENCE * 3).is_none(), "now they agree");
 }
 
@@ -121,7 +136,11 @@ fn without_operators_nothing_changes() {
     let contents = some(&[("one", "key-of-one")]);
     let mut agreement = Agreement::new(Some(contents.clone()));
     for hours in 0..48 {
-        assert!(agreement.settle(now + Duration::from_secs(3600) * hours).is_none());
+        assert!(
+            agreement
+                .settle(now + Duration::from_secs(3600) * hours)
+                .is_none()
+        );
     }
     assert!(agreement.says(A, contents, now).is_none(), "it is served already");
     agreement.leaves(A, now);

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::{
     eventually,
     gateway::Gateway,
+    named,
     operator::{Authority, Heard, Operator},
     some, version,
 };
@@ -25,7 +26,11 @@ async fn what_an_operator_says_is_served_and_acknowledged() {
     assert!(!gateway.health.state().ready, "nothing is known yet");
     operator.publish(&first);
     operator.acked(&first).await;
-    assert_eq!(gateway.credentials(), ["one"], "it was served before it was acknowledged");
+    assert_eq!(
+        gateway.credentials(),
+        ["one"],
+        "it was served before it was acknowledged"
+    );
     assert_eq!(gateway.app.snapshot().version, version(&first));
     assert!(gateway.health.state().ready);
     assert_eq!(gateway.health.state().detail, "");
@@ -52,17 +57,21 @@ async fn what_cannot_be_taken_is_refused_and_the_last_good_version_stays() {
     let mut keyring = (**two.keyring()).clone();
     let place = ("default/up".parse().unwrap(), "X-Upper-Case".to_owned());
     keyring.headers.insert(place, Secret::new("canary-value"));
-    let bad = proto::Contents::new(two.snapshot().clone(), keyring.into(), Secret::new("installation"));
+    let bad = named((**two.snapshot()).clone(), keyring);
     operator.publish(&bad);
     let refusals = |heard: &[Heard]| {
         let nacks = heard.iter().filter(|heard| matches!(heard, Heard::Nack(_)));
         nacks.cloned().collect::<Vec<_>>()
     };
     operator
-        .hears("a refusal of the change and of all", |heard| refusals(heard).len() == 2)
+        .hears("a refusal of the change and of all", |heard| {
+            refusals(heard).len() == 2
+        })
         .await;
     for refusal in refusals(&operator.heard()) {
-        let Heard::Nack(nack) = refusal else { unreachable!() };
+        let Heard::Nack(nack) = refusal else {
+            unreachable!()
+        };
         assert_eq!(nack.version, version(&bad));
         assert!(nack.reason.contains("header"), "{}", nack.reason);
         assert!(!nack.reason.contains("canary"), "{}", nack.reason);
@@ -92,7 +101,11 @@ async fn a_stream_that_breaks_is_opened_again_and_goes_on_where_it_was() {
     operator.publish(&second);
     operator.acked(&second).await;
     assert_eq!(gateway.credentials(), ["two"]);
-    assert_eq!(operator.sent(), ["all", "delta"], "what it had was not sent again");
+    assert_eq!(
+        operator.sent(),
+        ["all", "delta"],
+        "what it had was not sent again"
+    );
 }
 
 #[tokio::test]
@@ -118,7 +131,13 @@ async fn each_replica_is_answered_and_one_is_enough() {
     eventually("the end of all streams", || gateway.connected() == 0.0).await;
     assert_eq!(gateway.credentials(), ["three"]);
     let state = gateway.health.state();
-    assert!(state.ready && state.detail.starts_with("degraded: discovery disconnected since "), "{state:?}");
+    assert!(
+        state.ready
+            && state
+                .detail
+                .starts_with("degraded: discovery disconnected since "),
+        "{state:?}"
+    );
     assert_eq!(gateway.app.snapshot().version, version(&third));
 }
 
@@ -134,7 +153,9 @@ async fn token_and_authority_are_read_again_at_each_connection() {
     operator.expect_token("second");
     operator.cut();
     let subscriptions = |heard: &[Heard]| {
-        let all = heard.iter().filter(|heard| matches!(heard, Heard::Subscribe { .. }));
+        let all = heard
+            .iter()
+            .filter(|heard| matches!(heard, Heard::Subscribe { .. }));
         all.count()
     };
     operator

@@ -100,7 +100,11 @@ impl Gateway {
     /// The names of the credentials that it serves.
     pub(super) fn credentials(&self) -> Vec<String> {
         let snapshot = self.app.snapshot();
-        snapshot.credentials.keys().map(|name| name.name().to_owned()).collect()
+        snapshot
+            .credentials
+            .keys()
+            .map(|name| name.name().to_owned())
+            .collect()
     }
 
     /// Waits until it serves these credentials.

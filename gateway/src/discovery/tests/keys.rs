@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     CLIENT_KEY, contents, eventually,
     gateway::Gateway,
+    named,
     operator::{Authority, Operator},
 };
 use crate::{lifecycle::Drain, server};
@@ -175,7 +176,12 @@ async fn a_call_that_waits_for_its_upstream_does_not_send_a_key_that_was_replace
             );
         }
     });
-    let with = |key: &str| trusting(&contents(&format!("https://{address}/v1"), &[("one", key)]), &authority);
+    let with = |key: &str| {
+        trusting(
+            &contents(&format!("https://{address}/v1"), &[("one", key)]),
+            &authority,
+        )
+    };
     let (old, new) = (with("old-key"), with("new-key"));
     let operator = Operator::start(&authority, Some(old.clone())).await;
     let gateway = Gateway::start(&authority, &[&operator]);
@@ -201,8 +207,7 @@ fn trusting(contents: &proto::Contents, authority: &Authority) -> proto::Content
         provider.tls.ca = Some(authority.pem.as_str().into());
         provider.tls.server_name = Some(super::operator::HOST.into());
     }
-    let key = snapshot::Secret::new("installation");
-    proto::Contents::new(snapshot.into(), contents.keyring().clone(), key)
+    named(snapshot, (**contents.keyring()).clone())
 }
 
 #[tokio::test]

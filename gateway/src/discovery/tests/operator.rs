@@ -24,7 +24,7 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc, watch},
     task::{JoinHandle, JoinSet},
-    time::{interval, timeout},
+    time::{interval, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tonic::{Request, Response, Status, Streaming};
@@ -109,7 +109,16 @@ impl Operator {
         address: SocketAddr,
         published: Option<Contents>,
     ) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        // One that was dropped may need a moment to leave its port.
+        let bind = async {
+            loop {
+                match TcpListener::bind(address).await {
+                    Ok(listener) => return listener,
+                    Err(_) => sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let listener = timeout(PATIENCE, bind).await.unwrap();
         let state = Arc::new(State {
             published: watch::Sender::new(published),
             heard: watch::Sender::default(),
@@ -183,7 +192,9 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>)
         };
         let (acceptor, state) = (acceptor.clone(), state.clone());
         connections.spawn(async move {
-            let Ok(tls) = acceptor.accept(tcp).await else { return };
+            let Ok(tls) = acceptor.accept(tcp).await else {
+                return;
+            };
             let server = DiscoveryServer::new(Replica(state));
             let service = service_fn(move |request| server.clone().call(request));
             let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -206,7 +217,11 @@ impl Discovery for Replica {
         request: Request<Streaming<v1::StreamRequest>>,
     ) -> Result<Response<Responses>, Status> {
         if let Some(expected) = &*self.0.token.lock().unwrap()
-            && request.metadata().get("authorization").map(|token| token.as_bytes()) != Some(expected.as_bytes())
+            && request
+                .metadata()
+                .get("authorization")
+                .map(|token| token.as_bytes())
+                != Some(expected.as_bytes())
         {
             return Err(Status::unauthenticated("another token is expected"));
         }

@@ -13,7 +13,10 @@ use crate::live::LiveCredential;
 
 fn credential(gateway: &Gateway) -> Arc<LiveCredential> {
     let live = gateway.app.live();
-    live.credential(&"default/one".parse().unwrap()).unwrap().1.clone()
+    live.credential(&"default/one".parse().unwrap())
+        .unwrap()
+        .1
+        .clone()
 }
 
 fn rest(reason: RestReason, end: RestEnd) -> Rest {
@@ -40,7 +43,9 @@ async fn operators_hear_what_upstreams_say_of_credentials_once() {
     for _ in 0..100 {
         gateway.app.rests(&one, RestScope::Credential, &unauthorized);
     }
-    gateway.app.rests(&one, RestScope::CredentialAndModel, &unauthorized);
+    gateway
+        .app
+        .rests(&one, RestScope::CredentialAndModel, &unauthorized);
     let limited = rest(RestReason::RateLimited, RestEnd::Stated(Duration::from_secs(60)));
     gateway.app.rests(&one, RestScope::Credential, &limited);
     a.hears("two reports", |heard| reports(heard).len() >= 2).await;
@@ -48,8 +53,14 @@ async fn operators_hear_what_upstreams_say_of_credentials_once() {
     let kinds: Vec<_> = told.iter().map(Report::kind).collect();
     assert_eq!(kinds, [ReportKind::Unauthorized, ReportKind::RateLimited]);
     let version = one.credential.secret_version.0.to_string();
-    assert!(told.iter().all(|report| report.credential == "default/one"), "{told:?}");
-    assert!(told.iter().all(|report| report.secret_version == version), "{told:?}");
+    assert!(
+        told.iter().all(|report| report.credential == "default/one"),
+        "{told:?}"
+    );
+    assert!(
+        told.iter().all(|report| report.secret_version == version),
+        "{told:?}"
+    );
     assert!(told[0].until.is_none() && told[1].until.is_some(), "{told:?}");
 
     // Whoever comes later hears what still holds.
@@ -60,7 +71,9 @@ async fn operators_hear_what_upstreams_say_of_credentials_once() {
     gateway.app.accepts(&one);
     gateway.app.accepts(&one);
     for operator in [&a, &b] {
-        operator.hears("a recovery", |heard| reports(heard).len() == 3).await;
+        operator
+            .hears("a recovery", |heard| reports(heard).len() == 3)
+            .await;
         assert_eq!(reports(&operator.heard())[2].kind(), ReportKind::Recovered);
     }
 

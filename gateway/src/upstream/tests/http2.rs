@@ -62,7 +62,12 @@ where
     .await
 }
 
-pub(super) fn tls_upstream(address: SocketAddr, host: &str, ca: Option<&str>, server_name: Option<&str>) -> Upstream {
+pub(super) fn tls_upstream(
+    address: SocketAddr,
+    host: &str,
+    ca: Option<&str>,
+    server_name: Option<&str>,
+) -> Upstream {
     let mut key = key(Scheme::Https, host, address.port());
     key.ca = ca.map(Into::into);
     key.server_name = server_name.map(Into::into);

@@ -125,10 +125,7 @@ async fn a_kept_connection_that_dies_within_its_answer_is_not_replaced() {
     .await;
     let upstream = upstream(address);
     text(upstream.ask(post("1")).await.unwrap()).await;
-    assert!(matches!(
-        upstream.ask(post("2")).await,
-        Err(SendError::Closed(_))
-    ));
+    assert!(matches!(upstream.ask(post("2")).await, Err(SendError::Closed(_))));
 }
 
 #[tokio::test]

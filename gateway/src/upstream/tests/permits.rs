@@ -17,7 +17,11 @@ use super::{
 async fn stalled(
     protocol: &'static str,
     open: watch::Receiver<bool>,
-) -> (Upstream, mpsc::UnboundedReceiver<String>, mpsc::UnboundedReceiver<usize>) {
+) -> (
+    Upstream,
+    mpsc::UnboundedReceiver<String>,
+    mpsc::UnboundedReceiver<usize>,
+) {
     let (ca, mut config) = certificates("api.test");
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -45,16 +49,25 @@ async fn stalled(
                     .serve_connection(io, service)
                     .await
             } else {
-                hyper::server::conn::http1::Builder::new().serve_connection(io, service).await
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(io, service)
+                    .await
             };
         }
     })
     .await;
-    (tls_upstream(address, "api.test", Some(&ca), None), keys, connections)
+    (
+        tls_upstream(address, "api.test", Some(&ca), None),
+        keys,
+        connections,
+    )
 }
 
 fn with_key(key: &str, body: RequestBody) -> Request<RequestBody> {
-    Request::post("/v1/x").header("authorization", key).body(body).unwrap()
+    Request::post("/v1/x")
+        .header("authorization", key)
+        .body(body)
+        .unwrap()
 }
 
 #[tokio::test]
@@ -76,11 +89,20 @@ async fn a_request_that_waits_for_a_connection_is_not_sent_with_a_key_that_is_ta
         let response = upstream.send(with_key("new", body), &after).await.unwrap();
         assert_eq!(text(response).await, "ok");
         assert_eq!(keys.recv().await.unwrap(), "new", "{protocol}");
-        assert!(connections.try_recv().is_err(), "{protocol}: the connection is as good as before");
+        assert!(
+            connections.try_recv().is_err(),
+            "{protocol}: the connection is as good as before"
+        );
         // On a connection that is open already nothing is sent either.
         let error = upstream.send(with_key("old", RequestBody::Empty), &before).await;
-        assert!(matches!(error, Err(SendError::Revoked(_))), "{protocol}: {error:?}");
-        let response = upstream.send(with_key("new", RequestBody::Empty), &after).await.unwrap();
+        assert!(
+            matches!(error, Err(SendError::Revoked(_))),
+            "{protocol}: {error:?}"
+        );
+        let response = upstream
+            .send(with_key("new", RequestBody::Empty), &after)
+            .await
+            .unwrap();
         assert_eq!(text(response).await, "ok");
         assert_eq!(keys.recv().await.unwrap(), "new", "{protocol}");
     }
@@ -139,5 +161,8 @@ async fn nothing_is_sent_once_a_key_was_taken_back() {
     while seen.try_recv().is_ok() {
         came += 1;
     }
-    assert_eq!(came, sent, "each caller stopped at the first request that may not be sent");
+    assert_eq!(
+        came, sent,
+        "each caller stopped at the first request that may not be sent"
+    );
 }
