@@ -126,7 +126,11 @@ fn named(mut snapshot: Snapshot, keyring: Keyring) -> Contents {
     let keyring = Arc::new(keyring);
     let unnamed = Contents::new(Arc::new(snapshot.clone()), keyring.clone(), installation());
     let hash = unnamed.versions().digest();
-    snapshot.version = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let version = hash
+        .iter()
+        .take(8)
+        .fold(0u64, |all, byte| all << 8 | u64::from(*byte));
+    snapshot.version = format!("{version:016x}");
     Contents::new(Arc::new(snapshot), keyring, installation())
 }
 

@@ -114,12 +114,15 @@ impl Gateway {
     }
 
     /// How many streams it has, in its own words.
-    pub(super) fn connected(&self) -> f64 {
+    pub(super) fn connected(&self) -> String {
         let families = self.registry.gather();
         let family = families
             .iter()
             .find(|family| family.name() == "roundhouse_discovery_connected");
-        family.unwrap().get_metric()[0].get_gauge().get_value()
+        family.unwrap().get_metric()[0]
+            .get_gauge()
+            .get_value()
+            .to_string()
     }
 
     /// Ends at once, as a process that is killed.

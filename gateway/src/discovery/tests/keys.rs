@@ -72,7 +72,7 @@ async fn answer(mut stream: TcpStream, mut open: watch::Receiver<bool>, keys: Ar
 }
 
 /// Serves clients of the gateway.
-async fn door(gateway: &Gateway) -> SocketAddr {
+fn door(gateway: &Gateway) -> SocketAddr {
     let listener = server::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
     let app = gateway.app.clone();
@@ -114,7 +114,7 @@ async fn a_key_changes_under_load_without_a_failure_and_the_old_one_is_not_sent_
     let operator = Operator::start(&authority, Some(version(0))).await;
     let gateway = Gateway::start(&authority, &[&operator]);
     operator.acked(&version(0)).await;
-    let door = door(&gateway).await;
+    let door = door(&gateway);
     let ends = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();
     for _ in 0..8 {
@@ -186,7 +186,7 @@ async fn a_call_that_waits_for_its_upstream_does_not_send_a_key_that_was_replace
     let operator = Operator::start(&authority, Some(old.clone())).await;
     let gateway = Gateway::start(&authority, &[&operator]);
     operator.acked(&old).await;
-    let door = door(&gateway).await;
+    let door = door(&gateway);
     let calls: Vec<_> = (0..4).map(|_| tokio::spawn(call(door))).collect();
     arrivals.wait_for(|count| *count > 0).await.unwrap();
     operator.publish(&new);
@@ -220,7 +220,7 @@ async fn a_credential_that_goes_is_not_used_any_more() {
     let operator = Operator::start(&authority, Some(both.clone())).await;
     let gateway = Gateway::start(&authority, &[&operator]);
     operator.acked(&both).await;
-    let door = door(&gateway).await;
+    let door = door(&gateway);
     for _ in 0..4 {
         expect_served(door).await;
     }
@@ -246,7 +246,7 @@ async fn before_the_first_snapshot_nobody_is_told_that_a_key_is_wrong() {
     let authority = Authority::new();
     let operator = Operator::start(&authority, None).await;
     let gateway = Gateway::start(&authority, &[&operator]);
-    let door = door(&gateway).await;
+    let door = door(&gateway);
     let (status, body) = call(door).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
     assert!(body.contains("not_configured_yet"), "{body}");

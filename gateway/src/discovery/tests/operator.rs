@@ -27,7 +27,7 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::AsciiMetadataValue};
 use tower_service::Service as _;
 
 use super::PATIENCE;
@@ -220,7 +220,7 @@ impl Discovery for Replica {
             && request
                 .metadata()
                 .get("authorization")
-                .map(|token| token.as_bytes())
+                .map(AsciiMetadataValue::as_bytes)
                 != Some(expected.as_bytes())
         {
             return Err(Status::unauthenticated("another token is expected"));
