@@ -27,7 +27,7 @@ async fn the_routes_can_be_closed_wholly_or_for_changes() {
         let gateway = launch.start().await;
         for (method, path) in ROUTES {
             let answer = gateway
-                .client_with(CHIEF_KEY)
+                .client()
                 .request(method, path)
                 .json(&json!({}))
                 .send()
