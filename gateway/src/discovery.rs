@@ -1,8 +1,8 @@
 //! Desired state from operators: followed over a stream to every replica, kept across restarts.
 //!
-//! The operator's name leads to all its replicas. Each has a stream of its own ([`stream`]), and what each says is laid
-//! together into what is served ([`agreement`]): see `docs/decisions/0011-replicas-of-the-operator.md`. What is served is
-//! kept in a [`cache`] for the next start, and goes on being served for ever when no operator can be reached.
+//! The operator's name leads to all its replicas. Each has a stream of its own (`stream`), and what each says is laid
+//! together into what is served (`agreement`): see `docs/decisions/0011-replicas-of-the-operator.md`. What is served is
+//! kept in a `cache` for the next start, and goes on being served for ever when no operator can be reached.
 //!
 //! ```text
 //! name ──> addresses ──> stream (one for each) ──> agreement ──> App::apply ──> ack
