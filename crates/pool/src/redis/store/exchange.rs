@@ -23,7 +23,7 @@ use crate::{
         reply::Reply,
         tag::{
             Sending, Subject, Tag,
-            asking::{Answer, Given, LimitedCaller, Want},
+            asking::{self, Answer, LimitedCaller, Want},
         },
     },
     store::memory::Taken,
@@ -69,6 +69,7 @@ impl Redis {
         };
         match self.ask_together(pick, reserves, &provider, &of_provider, Some(caller)).await {
             Answer::Given(given) => {
+                let given = given.claim();
                 let seat = self.seat_shared(now, admit, reserves, &entry, given.seat);
                 let seat = self.admitted(now, seat);
                 let picked = self.take_given(now, pick, reserves, patience, &provider, &given).await;
@@ -187,7 +188,9 @@ impl Redis {
             return self.pick_away(now, pick, reserves, patience).await;
         };
         match self.ask_together(pick, reserves, &tag, &epoch, None).await {
-            Answer::Given(given) => return self.take_given(now, pick, reserves, patience, &tag, &given).await,
+            Answer::Given(given) => {
+                return self.take_given(now, pick, reserves, patience, &tag, &given.claim()).await;
+            }
             Answer::Apart => {}
             Answer::Away => return self.pick_away(now, pick, reserves, patience).await,
         }
@@ -242,7 +245,7 @@ impl Redis {
         reserves: Reserves,
         patience: Duration,
         tag: &Arc<Tag>,
-        given: &Given,
+        given: &asking::Taken,
     ) -> Result<Picked<Hold>, Shortage> {
         let found = answer::Found {
             account: given.account.clone(),
