@@ -191,11 +191,7 @@ fn answer(tag: &Tag, askers: Vec<Asker>, first: u64, reply: &Reply) {
             seat: seats + place,
         };
         sequence += 1;
-        let Asker {
-            want,
-            caller,
-            answer,
-        } = asker;
+        let Asker { want, caller, answer } = asker;
         if let Err(Answer::Given(given)) = answer.send(Answer::Given(given)) {
             tag.say(Record::cancel(given.lease, want.lane.model()));
             if let Some(caller) = caller {
