@@ -34,10 +34,7 @@ impl Transport for Replicas {
 }
 
 impl Replicas {
-    async fn ask(
-        &self,
-        mut request: Request<Body>,
-    ) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
+    async fn ask(&self, mut request: Request<Body>) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
         let Connection {
             mut channel,
             token,

@@ -24,8 +24,8 @@ pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<
             "the gateway has not been told yet what to serve; try again",
         ));
     }
-    let known = presented(&inbound.headers, inbound.query.as_deref())
-        .find_map(|key| live.client(key.as_ref()));
+    let known =
+        presented(&inbound.headers, inbound.query.as_deref()).find_map(|key| live.client(key.as_ref()));
     let now = app.clock.now();
     if known
         .and_then(|known| known.valid_until)

@@ -256,7 +256,9 @@ async fn several_namespaces_or_all_of_them_can_be_followed() {
         .await;
     let all = launch()
         .without("--watch-namespaces")
-        .arguments(&["--all-namespaces"]).ready().await;
+        .arguments(&["--all-namespaces"])
+        .ready()
+        .await;
     for (operator, sees_other) in [(alone, false), (both, true), (all, true)] {
         operator.says("Credential op-home/one ResolvedRefs=True").await;
         let conditions = operator.conditions().await;

@@ -325,7 +325,10 @@ async fn objects(client: &Client, namespace: &str) -> (Objects, Vec<String>) {
         note(&|| (secret.meta().uid.clone(), secret.resource_version()));
         let (name, version) = (name(&secret), secret.resource_version().unwrap_or_default());
         let data = secret.data.unwrap_or_default();
-        let values = SecretValues::from_cluster(data.into_iter().map(|(key, value)| (key, value.0)), &secret.metadata);
+        let values = SecretValues::from_cluster(
+            data.into_iter().map(|(key, value)| (key, value.0)),
+            &secret.metadata,
+        );
         objects.insert_secret(name, Arc::new(values), version.into());
     }
     (objects, versions)

@@ -67,12 +67,17 @@ impl Redis {
             limits: Arc::clone(&entry.limits),
             hold: held(admit.limits, admit.budgets, reserves.call),
         };
-        match self.ask_together(pick, reserves, &provider, &of_provider, Some(caller)).await {
+        match self
+            .ask_together(pick, reserves, &provider, &of_provider, Some(caller))
+            .await
+        {
             Answer::Given(given) => {
                 let given = given.claim();
                 let seat = self.seat_shared(now, admit, reserves, &entry, given.seat);
                 let seat = self.admitted(now, seat);
-                let picked = self.take_given(now, pick, reserves, patience, &provider, &given).await;
+                let picked = self
+                    .take_given(now, pick, reserves, patience, &provider, &given)
+                    .await;
                 return Ok((seat.keep(), picked));
             }
             Answer::Apart => {}
@@ -189,7 +194,9 @@ impl Redis {
         };
         match self.ask_together(pick, reserves, &tag, &epoch, None).await {
             Answer::Given(given) => {
-                return self.take_given(now, pick, reserves, patience, &tag, &given.claim()).await;
+                return self
+                    .take_given(now, pick, reserves, patience, &tag, &given.claim())
+                    .await;
             }
             Answer::Apart => {}
             Answer::Away => return self.pick_away(now, pick, reserves, patience).await,
@@ -228,7 +235,11 @@ impl Redis {
             lane: Arc::clone(lane),
             concurrency: pick.provider.concurrency,
             // What no member counts needs not keep calls apart.
-            hold: if lane.text().counts_tokens() { reserves.attempt } else { 0 },
+            hold: if lane.text().counts_tokens() {
+                reserves.attempt
+            } else {
+                0
+            },
         };
         let answer = tag.asking.join(want, caller);
         // Nobody answers once the deadline is over, or the store is let go.

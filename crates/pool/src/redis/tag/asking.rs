@@ -136,7 +136,12 @@ impl Want {
 
 impl Given {
     /// What was taken for an asker of `tag`.
-    pub(in crate::redis) fn new(taken: Taken, tag: &Arc<Tag>, want: Want, caller: Option<LimitedCaller>) -> Self {
+    pub(in crate::redis) fn new(
+        taken: Taken,
+        tag: &Arc<Tag>,
+        want: Want,
+        caller: Option<LimitedCaller>,
+    ) -> Self {
         let unclaimed = Unclaimed {
             tag: Arc::clone(tag),
             lane: want.lane,

@@ -164,7 +164,10 @@ async fn many_at_once_cost_few_scripts() {
     let enter = async |count: usize| {
         let asked = (0..count).map(|_| fleet.a().pool.enter(fleet.world.admit(), fleet.world.pick()));
         let all: Vec<Entered<_>> = join_all(asked).await;
-        assert!(all.iter().all(|one| matches!(one, Ok((_, Ok(_))))), "there is room for all");
+        assert!(
+            all.iter().all(|one| matches!(one, Ok((_, Ok(_))))),
+            "there is room for all"
+        );
         all
     };
     // The first fills the lane.
