@@ -11,6 +11,7 @@ use std::{
 };
 
 use harness::{Client, Fixture, Gateway, Launch, Redis, Upstream};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use self::{network::Network, volume::Volume};
@@ -47,6 +48,8 @@ pub struct System {
     network: Network,
     operator_arguments: Vec<String>,
     gateway_arguments: Vec<String>,
+    /// The pod of every gateway, without a name.
+    gateway_pod: Value,
     operators: Vec<OperatorSeat>,
     gateways: Vec<GatewaySeat>,
     /// Ways of gateways that can be parted from the operators: for each operator one.
@@ -113,6 +116,7 @@ impl System {
             network,
             operator_arguments: chart.arguments("operator"),
             gateway_arguments,
+            gateway_pod: chart.pod("gateway"),
             operators: Vec::new(),
             gateways: Vec::new(),
             apart: Vec::new(),
@@ -258,7 +262,13 @@ impl System {
     }
 
     async fn add_gateway(&mut self, discovery: String) {
-        let volume = Volume::mount(self.server, self.client.clone(), &self.namespace).await;
+        let name = format!("{RELEASE}-gateway-{}", self.gateways.len());
+        let mut pod = self.gateway_pod.clone();
+        pod["metadata"]["name"] = name.as_str().into();
+        // Nobody schedules it; it is whom the gateway's token is for.
+        let applied = self.server.apply_objects(&[pod], &[]);
+        assert!(applied.success, "{}", applied.error);
+        let volume = Volume::mount(self.server, self.client.clone(), &self.namespace, &name).await;
         self.gateways.push(GatewaySeat {
             volume,
             discovery,
