@@ -25,9 +25,7 @@ async fn a_new_credential_is_ready_and_served_within_a_second() {
         .await;
     }
     let served = started.elapsed();
-    let (credential, _) = system
-        .until_condition("credentials/a", "Ready", "True/Ready")
-        .await;
+    let (credential, _) = system.until_condition("credentials/a", "Ready", "True").await;
     println!(
         "served by all after {served:?}, Ready after {:?}",
         started.elapsed()

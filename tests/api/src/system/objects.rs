@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Fixture, eventually};
+use harness::Fixture;
 use http::Request;
 use serde_json::Value;
 
@@ -56,17 +56,23 @@ impl System {
     /// Waits until an object of ours is `good`, and returns it and how long that took.
     pub async fn until(&self, object: &str, what: &str, good: impl Fn(&Value) -> bool) -> (Value, Duration) {
         let started = Instant::now();
-        let found = eventually(&format!("{object}: {what}"), PATIENCE, || async {
-            Some(self.object(object).await).filter(&good)
-        })
-        .await;
-        (found, started.elapsed())
+        loop {
+            let found = self.object(object).await;
+            if good(&found) {
+                return (found, started.elapsed());
+            }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{object}: {what}: not within {PATIENCE:?}: {found:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// Waits until a condition of an object of ours has this status and reason, such as `False/SecretMissing`.
+    /// Waits until a condition of an object of ours has this status, or this status and reason: `False/SecretMissing`.
     pub async fn until_condition(&self, object: &str, condition: &str, expected: &str) -> (Value, Duration) {
         self.until(object, &format!("{condition} is {expected}"), |object| {
-            said(object, condition) == expected
+            said(object, condition).starts_with(expected)
         })
         .await
     }
