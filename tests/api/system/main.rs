@@ -2,4 +2,7 @@
 //!
 //! It needs a network of its own: `hack/netns.sh cargo test --offline -p roundhouse-api-tests --test system`.
 
+mod callers;
 mod creation;
+mod people;
+mod thousand;
