@@ -2,7 +2,9 @@
 //!
 //! It needs a network of its own: `hack/netns.sh cargo test --offline -p roundhouse-api-tests --test system`.
 
+mod administration;
 mod callers;
 mod creation;
+mod minting;
 mod people;
 mod thousand;
