@@ -199,13 +199,28 @@ impl System {
         self.operators[number].process = Some(launch.start().await);
     }
 
+    /// Starts the operators that have ended by themselves, as a kubelet does, and says which these were.
+    pub async fn restart_ended_operators(&mut self) -> Vec<usize> {
+        let mut ended = Vec::new();
+        for (number, seat) in self.operators.iter_mut().enumerate() {
+            if let Some(process) = seat.process.take_if(|process| process.ended()) {
+                self.past_logs.push_str(&process.log());
+                ended.push(number);
+            }
+        }
+        for &number in &ended {
+            self.start_operator(number).await;
+        }
+        ended
+    }
+
     /// The operator `number`. Fails when it has ended.
     pub fn operator(&self, number: usize) -> &Operator {
         let process = self.operators[number].process.as_ref();
         process.expect("the operator was started again")
     }
 
-    /// Its way to the API server.
+    /// The way of the operator `number` to the API server.
     pub fn way_to_api_server(&self, number: usize) -> &Detour {
         &self.operators[number].way
     }

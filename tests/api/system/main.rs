@@ -3,3 +3,10 @@
 //! It needs a network of its own: `hack/netns.sh cargo test --offline -p roundhouse-api-tests --test system`.
 
 mod creation;
+mod leaders;
+mod outage;
+mod partition;
+mod removal;
+mod rotation;
+mod secrets;
+mod trial;
