@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use harness::{Load, credential_key, eventually};
 
-use crate::trial::{PATIENCE, expect_whole_snapshots, outage, pool_of_two, until_used};
+use crate::trial::{
+    PATIENCE, expect_whole_snapshots, outage, pool_of_two, until_operators_are_back, until_used,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_that_end_are_not_missed_by_callers() {
@@ -84,13 +86,9 @@ async fn an_api_server_that_is_away_is_not_missed_by_callers() {
     for operator in 0..2 {
         system.way_to_api_server(operator).open();
     }
-    // A leader that could not renew has ended, which is what Kubernetes starts again.
-    let ended = system.restart_ended_operators().await;
-    println!("ended by themselves: {ended:?}");
+    // A leader that could not renew has ended.
+    until_operators_are_back(&mut system).await;
     system.wait_for_secret("a", &version);
-    for operator in 0..2 {
-        system.operator(operator).until_ready().await;
-    }
 
     // A black hole: connections stand, and nothing comes.
     for operator in 0..2 {
@@ -106,11 +104,10 @@ async fn an_api_server_that_is_away_is_not_missed_by_callers() {
     for operator in 0..2 {
         system.way_to_api_server(operator).open();
     }
-    let ended = system.restart_ended_operators().await;
-    println!("ended by themselves: {ended:?}");
     let back = Instant::now();
     until_used(&system, "a3", back).await;
     println!("the new key was used {:?} after the black hole", back.elapsed());
+    until_operators_are_back(&mut system).await;
     system.wait_for_secret("a", &version);
     load.stop().await.expect_all_served("the API server was away");
     expect_whole_snapshots(&system);

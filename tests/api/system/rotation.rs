@@ -72,7 +72,7 @@ kind: Provider
 metadata: {{name: slow}}
 spec:
   dialect: OpenAI
-  service: {{name: slow, port: 8443, scheme: https}}
+  service: {{name: slow, port: 8443, scheme: HTTPS}}
   tls: {{caRef: {{kind: ConfigMap, name: slow-ca, key: ca.crt}}}}
   timeouts: {{connect: 60s}}
   models: [{{name: slow-m}}]

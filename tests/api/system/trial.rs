@@ -6,7 +6,7 @@ use std::{
 };
 
 use cluster::System;
-use harness::eventually;
+use harness::{Metrics, eventually};
 use serde_json::Value;
 
 /// What a busy machine may take for what is to take a second.
@@ -51,6 +51,40 @@ pub(crate) async fn until_used(system: &System, key: &str, since: Instant) {
         later.any(|seen| seen.credential() == key).then_some(())
     })
     .await;
+}
+
+/// Starts operators that have ended by themselves, as Kubernetes does, until both are ready and one leads.
+pub(crate) async fn until_operators_are_back(system: &mut System) {
+    let started = Instant::now();
+    loop {
+        for operator in system.restart_ended_operators().await {
+            println!("operator {operator} had ended by itself");
+        }
+        if are_back(system).await {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "the operators are not back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn are_back(system: &System) -> bool {
+    let mut leading = 0.0;
+    for operator in 0..2 {
+        let admin = system.operator(operator).admin();
+        // One that has just ended does not answer.
+        let Ok(readiness) = admin.request("GET", "/readyz").attempt().await else {
+            return false;
+        };
+        let Ok(metrics) = admin.request("GET", "/metrics").attempt().await else {
+            return false;
+        };
+        if readiness.status != 200 {
+            return false;
+        }
+        leading += Metrics::parse(&metrics.text()).sum("roundhouse_operator_leader", &[]);
+    }
+    leading > 0.5
 }
 
 /// When the upstream saw the key of this name last. Fails when it never did.

@@ -6,10 +6,7 @@ use harness::Fixture;
 use http::Request;
 use serde_json::Value;
 
-use super::System;
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{PATIENCE, System};
 
 impl System {
     /// Applies objects.
