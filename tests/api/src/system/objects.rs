@@ -6,10 +6,7 @@ use harness::Fixture;
 use http::Request;
 use serde_json::Value;
 
-use super::System;
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{PATIENCE, System};
 
 impl System {
     /// Applies objects.
@@ -33,6 +30,31 @@ impl System {
         let condition = format!("--for=condition={condition}");
         let patience = format!("--timeout={}s", PATIENCE.as_secs());
         self.kubectl(&["wait", object, &condition, &patience]);
+    }
+
+    /// Puts another key into the Secret of a Credential of [`System::pool`], and returns the Secret's version.
+    pub fn rotate(&self, credential: &str, key: &str) -> String {
+        let name = format!("{credential}-key");
+        self.apply(
+            &Fixture::new()
+                .namespace(&self.namespace)
+                .secret(&name, &[("api-key", key)]),
+        );
+        self.kubectl(&[
+            "get",
+            "secret",
+            &name,
+            "--output=jsonpath={.metadata.resourceVersion}",
+        ])
+    }
+
+    /// Waits as `docs/operator.md` says until every gateway uses this version of a Credential's Secret.
+    pub fn wait_for_secret(&self, credential: &str, version: &str) {
+        let object = format!("credential/{credential}");
+        let observed = format!("--for=jsonpath={{.status.observedSecret.resourceVersion}}={version}");
+        let patience = format!("--timeout={}s", PATIENCE.as_secs());
+        self.kubectl(&["wait", &object, &observed, &patience]);
+        self.wait_for(&object, "Programmed");
     }
 
     /// An object of ours, such as `credentials/a`; null when there is none.

@@ -12,10 +12,8 @@ use kube::{Api, Client};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::PATIENCE;
 use crate::{ApiServer, operator::RELEASE};
-
-/// How long the operator may take to make its certificates on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether the certificates have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
