@@ -8,6 +8,7 @@
 
 mod administration;
 mod callers;
+mod canary;
 mod creation;
 mod leaders;
 mod minting;
