@@ -34,7 +34,10 @@ pub fn references(namespace: &str, object: &Object) -> BTreeSet<Identity> {
         }
         Object::ClientKey(client) => {
             let kept_in = client.spec.kept_in();
-            kept_in.and_then(|reference| secret(&reference)).into_iter().collect()
+            kept_in
+                .and_then(|reference| secret(&reference))
+                .into_iter()
+                .collect()
         }
         Object::ModelRoute(_) | Object::Secret(_) | Object::ConfigMap(_) => BTreeSet::new(),
     }

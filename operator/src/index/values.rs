@@ -230,7 +230,11 @@ impl Values {
                     }
                     object => objects.insert(identity.name.clone(), object),
                 }
-                if is_same { Change::Metadata } else { Change::Content }
+                if is_same {
+                    Change::Metadata
+                } else {
+                    Change::Content
+                }
             }
             Fetched::Found { .. } => referred.withhold(identity, UNLABELLED, objects),
             Fetched::Missing | Fetched::Denied(_) => referred.become_missing(identity, objects),

@@ -148,9 +148,16 @@ pub(super) fn values(kind: Kind, text: String) -> Result<Fetched, Unexpected> {
             serde_json::from_slice(text.expose()).map_err(|_| Unexpected)?;
         // It repeats the values, and is wiped like them.
         let annotations = secret.metadata.annotations.as_mut();
-        drop(annotations.and_then(|all| all.remove(LAST_APPLIED)).map(Secret::new));
+        drop(
+            annotations
+                .and_then(|all| all.remove(LAST_APPLIED))
+                .map(Secret::new),
+        );
         let data = secret.data.unwrap_or_default();
-        let values = SecretValues::from_cluster(data.into_iter().map(|(key, value)| (key, value.0)), &secret.metadata);
+        let values = SecretValues::from_cluster(
+            data.into_iter().map(|(key, value)| (key, value.0)),
+            &secret.metadata,
+        );
         return Ok(Fetched::Found {
             stub: stub(&secret.metadata.into()),
             object: Object::Secret(Arc::new(values)),

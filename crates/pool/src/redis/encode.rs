@@ -42,7 +42,9 @@ impl LaneText {
                 .map(|member| member_text(member, strategy))
                 .collect(),
             calendars,
-            counts_tokens: members.iter().any(|member| counts_tokens(&member.limits, &member.quota)),
+            counts_tokens: members
+                .iter()
+                .any(|member| counts_tokens(&member.limits, &member.quota)),
         }
     }
 

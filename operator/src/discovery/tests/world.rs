@@ -170,7 +170,13 @@ pub(super) fn contents(keys: &[(&str, &str)]) -> Contents {
         let credential = kinds::Credential::new(name, spec(&fields));
         put(name, Object::Credential(Arc::new(credential)));
         let values = [("api-key".to_owned(), key.as_bytes().to_vec())];
-        put(name, Object::Secret(Arc::new(SecretValues::from_cluster(values, &ObjectMeta::default()))));
+        put(
+            name,
+            Object::Secret(Arc::new(SecretValues::from_cluster(
+                values,
+                &ObjectMeta::default(),
+            ))),
+        );
     }
     let installation = Secret::new("the key of the installation");
     let place = Place::Cluster { allow_private: false };

@@ -34,7 +34,9 @@ impl Redis {
         let local = self.local().admit(now, admit, reserves).await?;
         let lease = self.context.next_lease();
         let hold = held(admit.limits, admit.budgets, reserves.call);
-        entry.tag.opened_away(lease, "".into(), hold, &entry.limits.definition);
+        entry
+            .tag
+            .opened_away(lease, "".into(), hold, &entry.limits.definition);
         Ok(Seat {
             local,
             shared: Some(SharedSeat {
