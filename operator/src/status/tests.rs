@@ -38,7 +38,7 @@ struct World {
     gateways: Vec<Gateway>,
     reading: Reading,
     reports: Reports,
-    handled: BTreeMap<CredentialName, LastHandled>,
+    handled: BTreeMap<Identity, LastHandled>,
     now: Timestamp,
 }
 
@@ -79,7 +79,10 @@ impl World {
     }
 
     fn secret(&mut self, value: &str, version: &str) {
-        let values = SecretValues::from_cluster([("k".to_owned(), value.as_bytes().to_vec())], &ObjectMeta::default());
+        let values = SecretValues::from_cluster(
+            [("k".to_owned(), value.as_bytes().to_vec())],
+            &ObjectMeta::default(),
+        );
         self.objects
             .insert_secret(name("s"), Arc::new(values), version.into());
     }
