@@ -2,6 +2,7 @@
 
 mod credentials;
 mod fleets;
+mod gauges;
 mod others;
 mod writes;
 
