@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     arguments::Run,
-    digest_key,
+    digest_key::{self, Keeper},
     gateways::Gateways,
     kubernetes,
     metrics::Reconciles,
@@ -98,12 +98,16 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
             namespaces: watched.clone(),
             secret_policy: arguments.secret_policy.into(),
         };
-        let place = place(arguments);
+        let (place, leads) = (place(arguments), leads.clone());
         async move {
-            let digest_key = digest_key::obtain(&client, &namespace, &release, &contact).await?;
+            let keeper = Keeper::new(client.clone(), &namespace, &release, &contact);
+            let (keys, digest_key) = watch::channel(keeper.obtain().await?);
             let settings_of_publisher = PublishSettings { digest_key, place };
             let publisher = Publisher::new(settings_of_publisher, sender, reconciles, health);
-            crate::watch::run(client, settings, contact, publisher).await
+            tokio::select! {
+                followed = crate::watch::run(client, settings, contact, publisher) => followed,
+                never = keeper.keep(keys, leads, digest_key::LOOK_EVERY) => match never {},
+            }
         }
     });
     let operator = Operator {
