@@ -223,6 +223,11 @@ impl Operator {
     /// Sends SIGTERM and waits for the end.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
         let process = &mut self.process;
         let mut exited = None;
         let deadline = std::time::Instant::now() + PATIENCE;

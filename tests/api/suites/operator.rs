@@ -1,6 +1,7 @@
 //! The operator as a process, with a real API server and no more rights than it needs.
 
 mod crowd;
+mod metrics;
 mod outage;
 
 use cluster::{ApiServer, Operator, OperatorLaunch};
@@ -256,7 +257,9 @@ async fn several_namespaces_or_all_of_them_can_be_followed() {
         .await;
     let all = launch()
         .without("--watch-namespaces")
-        .arguments(&["--all-namespaces"]).ready().await;
+        .arguments(&["--all-namespaces"])
+        .ready()
+        .await;
     for (operator, sees_other) in [(alone, false), (both, true), (all, true)] {
         operator.says("Credential op-home/one ResolvedRefs=True").await;
         let conditions = operator.conditions().await;
