@@ -62,7 +62,7 @@ async fn budgets_of_a_client_key_begin_anew_when_asked_for() {
     let mut world = World::new("status-budgets", 1).await;
     world.replica(Some(redis.port()));
     world.apply(CLIENT);
-    world.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "ck/k"]);
+    world.wait("condition=Ready", &["ck/k"]);
     let client = ClientName::new("status-budgets", "k").expect("it works as always");
     let budgets = [QuotaWindow {
         name: "day".into(),
@@ -97,8 +97,8 @@ async fn budgets_of_a_client_key_begin_anew_when_asked_for() {
         .await
         .settle(1);
     pool.heard().await;
-    let told = "--for=jsonpath={.status.lastHandled.resetQuota}=2026-01-31T12:00:00Z";
-    world.kubectl(&["wait", told, "--timeout=60s", "ck/k"]);
+    let told = "jsonpath={.status.lastHandled.resetQuota}=2026-01-31T12:00:00Z";
+    world.wait(told, &["ck/k"]);
     world.until(&["describe", "ck", "k"], |described| {
         described.contains("QuotaReset")
     });
@@ -116,7 +116,7 @@ async fn rests_of_the_store_are_told_and_cleared_when_asked_for() {
     let mut world = World::new("status-orders", 1).await;
     world.replica(Some(redis.port()));
     world.apply(OBJECTS);
-    world.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "cred/c"]);
+    world.wait("condition=Ready", &["cred/c"]);
     let provider = ProviderName::new("status-orders", "p").expect("it works as always");
     let credential = CredentialName::new("status-orders", "c").expect("it works as always");
     let pool = pool(&redis);
@@ -126,7 +126,7 @@ async fn rests_of_the_store_are_told_and_cleared_when_asked_for() {
     };
     pool.report(&provider, &credential, None, rest(RestReason::RateLimited));
     pool.heard().await;
-    world.kubectl(&["wait", "--for=condition=CoolingDown", "--timeout=60s", "cred/c"]);
+    world.wait("condition=CoolingDown", &["cred/c"]);
     let ready =
         "--output=jsonpath={.status.conditions[?(@.type==\"Ready\")].status}{.status.rests[0].reason}";
     assert_eq!(world.kubectl(&["get", "cred", "c", ready]), "TrueRateLimited");
@@ -137,40 +137,20 @@ async fn rests_of_the_store_are_told_and_cleared_when_asked_for() {
         described.contains("Warning  InvalidAnnotation")
     });
     annotate(&world, "roundhouse.dev/clear-rest=2026-01-31T12:00:00Z");
-    world.kubectl(&[
-        "wait",
-        "--for=condition=CoolingDown=False",
-        "--timeout=60s",
-        "cred/c",
-    ]);
-    let handled = |value: &str| format!("--for=jsonpath={{.status.lastHandled.clearRest}}={value}");
-    world.kubectl(&[
-        "wait",
-        &handled("2026-01-31T12:00:00Z"),
-        "--timeout=60s",
-        "cred/c",
-    ]);
+    world.wait("condition=CoolingDown=False", &["cred/c"]);
+    let told = "jsonpath={.status.lastHandled.clearRest}=2026-01-31T12:00:00Z";
+    world.wait(told, &["cred/c"]);
 
     // The same value asks for nothing, also of a replica that leads now.
     world.depose(0);
     world.replica(Some(redis.port()));
     pool.report(&provider, &credential, None, rest(RestReason::QuotaExhausted));
     pool.heard().await;
-    world.kubectl(&[
-        "wait",
-        "--for=condition=QuotaExhausted",
-        "--timeout=60s",
-        "cred/c",
-    ]);
+    world.wait("condition=QuotaExhausted", &["cred/c"]);
     tokio::time::sleep(Duration::from_secs(2)).await;
     world.kubectl(&["wait", "--for=condition=QuotaExhausted", "--timeout=1s", "cred/c"]);
     annotate(&world, "roundhouse.dev/reset-quota=2026-01-31T12:00:00Z");
-    world.kubectl(&[
-        "wait",
-        "--for=condition=QuotaExhausted=False",
-        "--timeout=60s",
-        "cred/c",
-    ]);
+    world.wait("condition=QuotaExhausted=False", &["cred/c"]);
     world.until(&["describe", "cred", "c"], |described| {
         described.contains("RestCleared") && described.contains("QuotaReset")
     });

@@ -182,10 +182,26 @@ impl World {
 
     /// Applies objects, given as YAML or JSON.
     pub(super) fn apply(&self, objects: &str) {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-        std::fs::write(file.path(), objects).expect("the file is writable");
-        let file = file.path().to_str().expect("the path is text");
-        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file]);
+        ApiServer::shared().apply(self.namespace, objects);
+    }
+
+    /// Changes the key that [`super::people::OBJECTS`] and the like use, and gives the version of the Secret.
+    pub(super) fn rotate(&self) -> String {
+        self.apply(
+            "{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {first: sk-second-0123456789}}",
+        );
+        self.kubectl(&[
+            "get",
+            "secret",
+            "keys",
+            "--output=jsonpath={.metadata.resourceVersion}",
+        ])
+    }
+
+    /// Waits for a condition of objects, or what else `kubectl wait --for` takes.
+    pub(super) fn wait(&self, condition: &str, objects: &[&str]) {
+        let condition = format!("--for={condition}");
+        self.kubectl(&[&["wait", &condition, "--timeout=60s"], objects].concat());
     }
 
     /// kubectl in this namespace.
