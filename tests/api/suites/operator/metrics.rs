@@ -46,6 +46,8 @@ async fn the_leader_tells_what_credentials_are_like_and_nobody_else() {
     told(&leader, "one is usable and one is not", both).await;
     let standby = OperatorLaunch::new(server, namespace).ready().await;
     standby.says("Credential op-gauges/good ResolvedRefs=True").await;
+    // A leader would have looked at everything by then.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let metrics = standby.metrics().await;
     assert!(
         !metrics.text().contains("roundhouse_credential_"),
