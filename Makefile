@@ -24,16 +24,19 @@ demo: ## The same gateway against a scripted upstream: rotation, a rest and its 
 test: ## Installs what the tests need, then runs every suite.
 	@hack/test-tools.sh
 	cargo test $(EVERYTHING) --lib --bins --tests --no-run
+	cargo test $(EVERYTHING) --test system --no-run
 	cargo build --bin roundhouse-gateway --bin roundhouse-operator
 	hack/fuzz.sh 20
 	cargo test $(EVERYTHING) --doc --quiet
 	cargo test $(EVERYTHING) --lib --bins --tests --no-fail-fast -- --test-threads 8
+	hack/netns.sh cargo test --offline $(EVERYTHING) --test system -- --test-threads 3
 
 check: ## Format, lints, docs, dependency rules, generated files, the chart.
 	@hack/check-tools.sh
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy $(EVERYTHING) --all-targets --quiet -- -D warnings
+	cargo clippy $(EVERYTHING) --test system --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	"$$(hack/check-tools.sh deny)" --log-level warn check bans licenses sources
 	cargo run --quiet --bin xtask -- generate --check

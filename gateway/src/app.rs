@@ -2,27 +2,29 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use pool::{
-    Clock,
+    Clock, Rest, RestEnd,
     redis::{ledger::SharedLedger, link::Link},
     usage::Ledger,
 };
-use snapshot::{CredentialName, DigestKey, Snapshot, Timestamp};
+use snapshot::{CredentialName, RestScope, Snapshot, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
+    arguments::AdminRoutes,
     body::ReplyBody,
+    discovery::Reports,
     flow::{self, BodyMemory, Budgets},
     lifecycle::Drain,
-    live::Live,
+    live::{Live, LiveCredential},
     metrics::Metrics,
     server::RequestBody,
     source::{Changes, Desired},
@@ -39,6 +41,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Bytes of request bodies held at the same time; more are refused with 503.
     pub max_body_memory: usize,
+    /// What administrators can do over HTTP.
+    pub admin_routes: AdminRoutes,
 }
 
 /// What all calls share: the desired state of this moment, the pool, connections, counters.
@@ -47,7 +51,6 @@ pub struct App {
     pub(crate) pool: Pool,
     pub(crate) upstreams: Upstreams,
     pub(crate) metrics: Metrics,
-    pub(crate) digests: DigestKey,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) body_memory: BodyMemory,
@@ -60,8 +63,12 @@ pub struct App {
     pub(crate) shared: Option<Arc<SharedLedger<Link>>>,
     /// Changes objects for administrators.
     pub(crate) changes: Changes,
+    /// What upstreams say of credentials, for those who want to hear it.
+    reports: Reports,
     /// When the process started to serve.
     pub(crate) started: Timestamp,
+    /// When what is served was applied, or last confirmed.
+    confirmed: Mutex<Instant>,
     /// What is served, for those who wait for a change.
     served: watch::Sender<Arc<Snapshot>>,
     in_flight: AtomicUsize,
@@ -75,8 +82,6 @@ pub struct Parts {
     pub upstreams: Upstreams,
     /// Counters.
     pub metrics: Metrics,
-    /// Hashes client keys.
-    pub digests: DigestKey,
     /// What the installation allows itself.
     pub settings: Settings,
     /// Wall time.
@@ -85,6 +90,8 @@ pub struct Parts {
     pub drain: Drain,
     /// Changes objects for administrators.
     pub changes: Changes,
+    /// Takes what upstreams say of credentials.
+    pub reports: Reports,
 }
 
 impl App {
@@ -94,13 +101,13 @@ impl App {
             stores: Stores { pool, ledger, shared },
             upstreams,
             metrics,
-            digests,
             settings,
             clock,
             drain,
             changes,
+            reports,
         } = parts;
-        let live = Live::new(desired, &upstreams, &metrics, settings.allow_anonymous);
+        let live = Live::new(desired, None, &upstreams, &metrics, settings.allow_anonymous);
         // A secret may have changed while nobody looked; what is known in the store already is no news there.
         for (name, credential) in &desired.snapshot.credentials {
             pool.secret_changed(&credential.provider, name, &credential.secret_version);
@@ -110,7 +117,6 @@ impl App {
             pool,
             upstreams,
             metrics,
-            digests,
             body_memory: BodyMemory::new(settings.max_body_memory),
             budgets: Budgets::default(),
             settings,
@@ -120,6 +126,8 @@ impl App {
             clock,
             drain,
             changes,
+            reports,
+            confirmed: Mutex::new(Instant::now()),
             served: watch::Sender::new(desired.snapshot.clone()),
             in_flight: AtomicUsize::new(0),
         })
@@ -130,15 +138,21 @@ impl App {
         flow::serve(self, request).await
     }
 
-    /// Serves `desired` from now on; calls under way keep what they started with.
+    /// Serves `desired` from now on; calls under way keep what they started with, but for keys: once this has
+    /// returned, no attempt begins with one that has gone or changed.
+    ///
+    /// Not to be called twice at a time.
     pub fn apply(&self, desired: &Desired) {
-        let live = Live::new(
+        let before = self.live();
+        let live = Arc::new(Live::new(
             desired,
+            Some(&before),
             &self.upstreams,
             &self.metrics,
             self.settings.allow_anonymous,
-        );
-        let before = self.live.swap(Arc::new(live));
+        ));
+        self.live.store(live.clone());
+        before.revoke_permits(&live);
         for (name, credential) in &desired.snapshot.credentials {
             let known = before.snapshot.credentials.get(name);
             if known.is_none_or(|known| known.secret_version != credential.secret_version) {
@@ -146,7 +160,30 @@ impl App {
                     .secret_changed(&credential.provider, name, &credential.secret_version);
             }
         }
+        self.confirmed();
         self.served.send_replace(desired.snapshot.clone());
+    }
+
+    /// Notes that an upstream put a credential to rest. What rests for one model only is no matter of the credential.
+    pub(crate) fn rests(&self, credential: &LiveCredential, scope: RestScope, rest: &Rest) {
+        if scope == RestScope::CredentialAndModel {
+            return;
+        }
+        credential.standing.refused();
+        let until = match rest.end {
+            RestEnd::Stated(wait) | RestEnd::Hinted(wait) | RestEnd::For(wait) => {
+                Some(self.clock.now() + wait)
+            }
+            RestEnd::Guessed => None,
+        };
+        self.reports.rests(&credential.credential, rest.reason, until);
+    }
+
+    /// Notes that an upstream accepted a credential.
+    pub(crate) fn accepts(&self, credential: &LiveCredential) {
+        if credential.standing.accepted() {
+            self.reports.recovered(&credential.credential);
+        }
     }
 
     /// Waits until what is served is as wanted; may wait for ever.
@@ -160,9 +197,17 @@ impl App {
         self.live.load().snapshot.clone()
     }
 
-    /// For how long it has been served.
+    /// How long ago it was applied, or an operator last said that it still holds.
     pub(crate) fn snapshot_age(&self) -> Duration {
-        self.live.load().since.elapsed()
+        self.confirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
+    }
+
+    /// Notes that what is served still holds.
+    pub(crate) fn confirmed(&self) {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Whether a credential has a key that can be presented.

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pool::redis::link::{Address, AddressError};
 use telemetry::log::{Filter, Format};
 
+use crate::discovery::OperatorUrl;
+
 /// Serves LLM clients from a pool of upstream credentials.
 #[derive(Debug, Parser)]
 #[command(name = "roundhouse-gateway", version, max_term_width = 110)]
@@ -40,11 +42,55 @@ pub struct Serve {
         long,
         env = "ROUNDHOUSE_RESOURCES",
         value_name = "PATH",
-        required = true,
+        required_unless_present = "discovery",
+        conflicts_with = "discovery",
         num_args = 1..,
         value_delimiter = ','
     )]
     pub resources: Vec<PathBuf>,
+
+    /// In a cluster, instead of files: the operator, `https://HOST:PORT`. Each address of HOST is one of its replicas.
+    #[arg(long, env = "ROUNDHOUSE_DISCOVERY", value_name = "URL")]
+    pub discovery: Option<OperatorUrl>,
+
+    /// Certificates (PEM) to trust for the operator, read again at each connection.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_DISCOVERY_CA_FILE",
+        value_name = "FILE",
+        conflicts_with = "resources"
+    )]
+    pub discovery_ca_file: Option<PathBuf>,
+
+    /// The token that says to the operator who this is, read again at each connection.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_DISCOVERY_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "resources"
+    )]
+    pub discovery_token_file: Option<PathBuf>,
+
+    /// Where what the operator said is kept for the next start. It holds secrets: use memory (tmpfs). Absent keeps nothing.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_CACHE_DIR",
+        value_name = "DIR",
+        conflicts_with = "resources"
+    )]
+    pub cache_dir: Option<PathBuf>,
+
+    /// In a cluster, lets upstreams have private addresses also where their Provider does not name a Service.
+    #[arg(
+        long,
+        env = "ROUNDHOUSE_ALLOW_PRIVATE_UPSTREAMS",
+        conflicts_with = "resources"
+    )]
+    pub allow_private_upstreams: bool,
+
+    /// What administrators can do over HTTP. By default everything with files, and nothing in a cluster.
+    #[arg(long, env = "ROUNDHOUSE_ADMIN_ROUTES", value_enum, ignore_case = true)]
+    pub admin_routes: Option<AdminRoutes>,
 
     /// Where clients connect.
     #[arg(
@@ -171,6 +217,20 @@ pub enum LogFormat {
     Json,
 }
 
+/// What administrators can do over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdminRoutes {
+    /// Nothing: there are no such routes.
+    #[value(name = "Disabled")]
+    Disabled,
+    /// Look, but not change anything.
+    #[value(name = "ReadOnly")]
+    ReadOnly,
+    /// Look and change.
+    #[value(name = "ReadWrite")]
+    ReadWrite,
+}
+
 /// Where a Redis is. It may hold a password, so it cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(pub String);
@@ -211,6 +271,16 @@ impl Serve {
             url.address().map_err(Misuse::RedisUrl)?;
         }
         Ok(())
+    }
+}
+
+impl Serve {
+    /// What administrators can do over HTTP.
+    pub fn admin_routes(&self) -> AdminRoutes {
+        self.admin_routes.unwrap_or(match self.discovery {
+            Some(_) => AdminRoutes::Disabled,
+            None => AdminRoutes::ReadWrite,
+        })
     }
 }
 
@@ -359,8 +429,19 @@ mod tests {
                 "gateway=loud",
             ),
             (
-                &["--resources", "x", "--discovery", "http://operator"],
+                &["--resources", "x", "--discovery", "https://operator:9443"],
                 "--discovery",
+            ),
+            (&["--discovery", "http://operator:9443"], "https://"),
+            (&["--resources", "x", "--cache-dir", "c"], "--cache-dir"),
+            (&["--cache-dir", "c"], "--resources"),
+            (
+                &["--resources", "x", "--allow-private-upstreams"],
+                "--allow-private",
+            ),
+            (
+                &["--resources", "x", "--discovery-token-file", "f"],
+                "--discovery-token-file",
             ),
         ];
         for (arguments, expected) in cases {
@@ -395,6 +476,21 @@ mod tests {
                 .check(),
             Err(Misuse::DrainOrder)
         );
+    }
+
+    #[test]
+    fn admin_routes_are_for_files_unless_they_only_read() {
+        let cluster = ["--discovery", "https://operator:9443"];
+        let of = |arguments: &[&str], more: &[&str]| serve(&[arguments, more].concat()).unwrap();
+        let routes = |arguments: &[&str], more: &[&str]| of(arguments, more).admin_routes();
+        assert_eq!(routes(&["--resources", "x"], &[]), AdminRoutes::ReadWrite);
+        assert_eq!(routes(&cluster, &[]), AdminRoutes::Disabled);
+        let read_only = ["--admin-routes", "readonly"];
+        assert_eq!(routes(&cluster, &read_only), AdminRoutes::ReadOnly);
+        assert_eq!(of(&cluster, &read_only).check(), Ok(()));
+        let all = ["--admin-routes", "ReadWrite"];
+        assert_eq!(of(&cluster, &all).check(), Ok(()));
+        assert_eq!(of(&["--resources", "x"], &all).check(), Ok(()));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) fn serve(
     request: Request<RequestBody>,
 ) -> impl Future<Output = Response<ReplyBody>> + Send {
     // Before the future begins, which would have room for the request beside what is read of it otherwise.
-    let (inbound, asked) = ingress(request);
+    let (inbound, asked) = ingress(request, app.settings.admin_routes);
     async move {
         let (dialect, request_id) = (inbound.dialect, inbound.request_id.clone());
         let answer = match asked {
@@ -80,7 +80,7 @@ async fn administer(
     let caller = authenticate(app, &live, &inbound)?;
     // A key goes no further than it has to.
     let key = match app.changes {
-        Changes::Operator(_) => key_of(app, &live, &inbound, &caller),
+        Changes::Operator(_) => key_of(&live, &inbound, &caller),
         Changes::Files(_) => None,
     };
     let admin = Admin::enter(app, live, caller, key)?;

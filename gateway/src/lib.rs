@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod body;
 pub mod commands;
 pub mod delegated;
+pub mod discovery;
 mod failure;
 mod flow;
 pub mod lifecycle;

@@ -9,7 +9,6 @@ mod provider;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Instant,
 };
 
 use resources::Identity;
@@ -30,14 +29,14 @@ pub(crate) struct Live {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Objects that were made through the API.
     pub(crate) made: Arc<BTreeSet<Identity>>,
-    /// When this was made.
-    pub(crate) since: Instant,
     /// Model names and who serves them.
     pub(crate) names: Names,
     /// Providers that can be called.
     pub(crate) providers: HashMap<ProviderName, Arc<LiveProvider>>,
     /// Callers by the digest of their key.
     clients: HashMap<KeyDigest, Known>,
+    /// Hashes the keys that callers present.
+    digests: DigestKey,
     /// The caller without a key, where allowed.
     anonymous: Option<Arc<LiveClient>>,
 }
@@ -60,8 +59,10 @@ pub(crate) struct LiveClient {
 
 impl Live {
     /// Prepares `desired`. What cannot be prepared is left out and logged: one bad object affects itself alone.
+    /// Credentials that are presented as they were `before` keep their standing.
     pub(crate) fn new(
         desired: &Desired,
+        before: Option<&Self>,
         upstreams: &Upstreams,
         metrics: &Metrics,
         allow_anonymous: bool,
@@ -70,7 +71,10 @@ impl Live {
         let mut providers = HashMap::new();
         for (name, provider) in &snapshot.providers {
             match LiveProvider::new(provider.clone(), &snapshot, &desired.keyring, upstreams, metrics) {
-                Ok(provider) => {
+                Ok(mut provider) => {
+                    if let Some(before) = before.and_then(|before| before.providers.get(name)) {
+                        provider.keep_standing(before);
+                    }
                     providers.insert(name.clone(), Arc::new(provider));
                 }
                 Err(error) => tracing::warn!(provider = %name, %error, "provider cannot be used"),
@@ -93,18 +97,31 @@ impl Live {
         let anonymous = allow_anonymous.then(|| Arc::new(anonymous(metrics)));
         Self {
             names: Names::new(&snapshot),
-            since: Instant::now(),
             made: desired.made.clone(),
             snapshot,
             providers,
             clients,
+            digests: desired.digests.clone(),
             anonymous,
         }
     }
 
+    /// Takes the permits back that do not hold `after` this any more. No attempt begins with a credential that has
+    /// gone or is presented otherwise once this has returned.
+    pub(crate) fn revoke_permits(&self, after: &Self) {
+        for (name, provider) in &self.providers {
+            provider.revoke_permits(after.providers.get(name).map(|after| &**after));
+        }
+    }
+
+    /// Whether it is known what to serve. Before the first snapshot it is not.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.snapshot.version.is_empty()
+    }
+
     /// The caller that presents `key`.
-    pub(crate) fn client(&self, digests: &DigestKey, key: &[u8]) -> Option<&Known> {
-        self.clients.get(&digests.digest(key))
+    pub(crate) fn client(&self, key: &[u8]) -> Option<&Known> {
+        self.clients.get(&self.digests.digest(key))
     }
 
     /// The caller without a key, where allowed.

@@ -22,6 +22,7 @@ use snapshot::Secret;
 
 use crate::{
     app::App,
+    arguments::AdminRoutes,
     body::ReplyBody,
     failure::Failure,
     flow::{Caller, Managed},
@@ -75,6 +76,15 @@ pub(crate) async fn answer(
     query: Option<&str>,
     body: RequestBody,
 ) -> Result<Response<ReplyBody>, Failure> {
+    if asked.changes() && admin.app.settings.admin_routes != AdminRoutes::ReadWrite {
+        return Err(Failure::caller(
+            FailureKind::Permission,
+            StatusCode::FORBIDDEN,
+            "admin_routes_read_only",
+            "nothing can be changed here; change the resources in the cluster, or enable it with `gateway.adminRoutes: \
+             ReadWrite`",
+        ));
+    }
     match asked {
         Managed::Credentials(provider) => credentials::list(admin, &provider).await,
         Managed::AddCredential(provider) => credentials::add(admin, &provider, body).await,

@@ -40,14 +40,37 @@ use scan::{Paths, Scan};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a gateway serves, at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Desired {
-    /// What may be served.
+    /// What may be served. Its version is empty before the first.
     pub snapshot: Arc<Snapshot>,
     /// The secrets that go with it.
     pub keyring: Arc<Keyring>,
+    /// Hashes the keys that callers present.
+    pub digests: DigestKey,
     /// Objects that were made through the API.
     pub made: Arc<BTreeSet<Identity>>,
+}
+
+impl Desired {
+    /// Nothing: nobody is known.
+    pub fn nothing(digests: DigestKey) -> Self {
+        Self {
+            snapshot: Arc::default(),
+            keyring: Arc::default(),
+            digests,
+            made: Arc::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Desired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desired")
+            .field("snapshot", &self.snapshot)
+            .field("made", &self.made)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why files cannot be used at all. What is wrong inside them is logged instead, object by object.
@@ -106,13 +129,13 @@ impl FileSource {
             changes,
             requests,
             paths: Paths { named: paths, made },
+            desired: watch::Sender::new(Arc::new(Desired::nothing(key.clone()))),
             key,
             reader: Reader::new(),
             kept: Kept::default(),
             read: Scan::default(),
             told: BTreeSet::new(),
             local_key: None,
-            desired: watch::Sender::default(),
         };
         let scan = source.paths.scan();
         source.load(scan, Instant::now());
@@ -225,6 +248,7 @@ impl FileSource {
         self.desired.send_replace(Arc::new(Desired {
             snapshot: Arc::new(compiled.snapshot),
             keyring: Arc::new(compiled.keyring),
+            digests: self.key.clone(),
             made: Arc::new(made),
         }));
     }

@@ -14,6 +14,7 @@ mod connections;
 mod h1;
 mod h2;
 mod io;
+mod permit;
 mod tls;
 
 use std::{
@@ -29,28 +30,30 @@ use bytes::Bytes;
 use dialect::Segments;
 use http::{HeaderValue, Method, Request, Response, request::Parts, uri::Authority};
 use http_body::Body as _;
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::combinators::BoxBody;
 use snapshot::{Provider, Scheme, Tls};
 
 pub use self::{
     address::{AddressKind, AddressPolicy},
     body::{BodyError, CollectError, UpstreamBody},
     h1::{FramingError, HeadError},
+    permit::Permit,
     tls::TrustError,
 };
+
+pub(crate) use self::tls::Trust;
 
 use self::{
     connect::{Connected, Connector, Names},
     connections::Connections,
     h1::Outbox,
-    tls::Trust,
 };
 
 /// An error of whatever made a request's body.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A request body that comes while it is sent.
-pub type StreamedBody = UnsyncBoxBody<Bytes, BoxError>;
+pub type StreamedBody = BoxBody<Bytes, BoxError>;
 
 /// The clients of all endpoints.
 #[derive(Debug)]
@@ -152,6 +155,9 @@ pub enum SendError {
     /// The request's own body failed while it was sent.
     #[error("the request body ended early")]
     Body(#[source] BoxError),
+    /// The permit was taken back before anything was sent. The request's body is given back.
+    #[error("the request may not be sent any more")]
+    Revoked(RequestBody),
 }
 
 impl SendError {
@@ -162,7 +168,8 @@ impl SendError {
             | Self::ForbiddenAddress { .. }
             | Self::Connect(_)
             | Self::ConnectTimeout { .. }
-            | Self::Tls(_) => false,
+            | Self::Tls(_)
+            | Self::Revoked(_) => false,
             Self::Closed(_) | Self::Head(_) | Self::Http2(_) | Self::Body(_) => true,
         }
     }
@@ -243,28 +250,36 @@ impl Upstream {
     /// A kept connection that dies before a byte of the response is replaced by a fresh one, once. A
     /// streamed body is only sent over HTTP/1.1 on a fresh connection, so it cannot meet a dead one.
     ///
+    /// The permit is looked at when there is a connection, right before the first byte is written.
+    ///
     /// Cancel safe: dropping the future ends the exchange at once.
-    pub fn send(
-        &self,
+    pub fn send<'a>(
+        &'a self,
         request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send {
+        permit: &'a Permit,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, SendError>> + Send + 'a {
         // Taken apart before the future begins, which would have room for it twice otherwise.
         let (parts, body) = request.into_parts();
         async move {
-            let body = match self.send_on_kept(&parts, body).await {
+            let body = match self.send_on_kept(&parts, body, permit).await {
                 Kept::Answered(result) => return result,
                 Kept::Unsent(body) => body,
             };
             // Boxed, because every call would carry the room for what few of them do.
             match Box::pin(self.connector.in_time(self.connect())).await? {
                 Fresh::Http1(io) => {
+                    let repeat = body.repeat();
                     let outbox = self.outbox(&parts, body);
-                    self.exchange(io, outbox, &parts).await.map_err(SendError::from)
+                    self.exchange(io, outbox, &parts, permit)
+                        .await
+                        .map_err(|failed| unsent(failed, repeat))
                 }
                 Fresh::Http2(stream) => {
-                    match Box::pin(stream.exchange(&parts, &self.authority, body)).await {
+                    let exchange = stream.exchange(&parts, &self.authority, body, permit);
+                    match Box::pin(exchange).await {
                         Ok((head, answer)) => Ok(Response::from_parts(head, UpstreamBody::http2(answer))),
-                        Err(failed) => Err(SendError::Http2(failed.source)),
+                        Err(h2::Failed::Revoked(body)) => Err(SendError::Revoked(body)),
+                        Err(h2::Failed::Stream { source, .. }) => Err(SendError::Http2(source)),
                     }
                 }
             }
@@ -272,20 +287,21 @@ impl Upstream {
     }
 
     /// Tries a connection that is open already.
-    async fn send_on_kept(&self, parts: &Parts, body: RequestBody) -> Kept {
+    async fn send_on_kept(&self, parts: &Parts, body: RequestBody, permit: &Permit) -> Kept {
         let repeat = body.repeat();
         if let Some(stream) = self.connections.take_h2() {
             let connection = Arc::clone(stream.connection());
-            return match Box::pin(stream.exchange(parts, &self.authority, body)).await {
+            return match Box::pin(stream.exchange(parts, &self.authority, body, permit)).await {
                 Ok((head, answer)) => {
                     Kept::Answered(Ok(Response::from_parts(head, UpstreamBody::http2(answer))))
                 }
-                Err(failed) => match repeat {
-                    Some(body) if failed.retry => {
+                Err(h2::Failed::Revoked(body)) => Kept::Answered(Err(SendError::Revoked(body))),
+                Err(h2::Failed::Stream { source, retry }) => match repeat {
+                    Some(body) if retry => {
                         self.connections.retire_h2(&connection);
                         Kept::Unsent(body)
                     }
-                    _ => Kept::Answered(Err(SendError::Http2(failed.source))),
+                    _ => Kept::Answered(Err(SendError::Http2(source))),
                 },
             };
         }
@@ -296,9 +312,9 @@ impl Upstream {
             return Kept::Unsent(body);
         };
         let outbox = self.outbox(parts, body);
-        match self.exchange(io, outbox, parts).await {
+        match self.exchange(io, outbox, parts, permit).await {
             Err(h1::Failed::Closed { answered: false, .. }) => Kept::Unsent(repeat),
-            result => Kept::Answered(result.map_err(SendError::from)),
+            result => Kept::Answered(result.map_err(|failed| unsent(failed, Some(repeat)))),
         }
     }
 
@@ -339,9 +355,10 @@ impl Upstream {
         io: io::Io,
         outbox: Box<Outbox>,
         parts: &Parts,
+        permit: &Permit,
     ) -> Result<Response<UpstreamBody>, h1::Failed> {
         let to_head = parts.method == Method::HEAD;
-        let (head, rest) = h1::exchange(io, outbox, to_head, &self.connections).await?;
+        let (head, rest) = h1::exchange(io, outbox, to_head, permit, &self.connections).await?;
         Ok(Response::from_parts(head, UpstreamBody::http1(rest)))
     }
 
@@ -387,14 +404,18 @@ impl RequestBody {
     }
 }
 
-impl From<h1::Failed> for SendError {
-    fn from(failed: h1::Failed) -> Self {
-        match failed {
-            h1::Failed::Closed { source, .. } => Self::Closed(source),
-            h1::Failed::Head(error) => Self::Head(error),
-            h1::Failed::Body(error) => Self::Body(error),
+/// Why there is no response. `repeat` is the request's body, where it can be sent again.
+fn unsent(failed: h1::Failed, repeat: Option<RequestBody>) -> SendError {
+    match failed {
+        h1::Failed::Closed { source, .. } => SendError::Closed(source),
+        h1::Failed::Head(error) => SendError::Head(error),
+        h1::Failed::Body(error) => SendError::Body(error),
+        h1::Failed::Revoked(streamed) => {
+            let streamed = streamed.map(RequestBody::Streamed);
+            SendError::Revoked(repeat.or(streamed).unwrap_or(RequestBody::Empty))
         }
     }
 }
+
 #[cfg(test)]
 mod tests;

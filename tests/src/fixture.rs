@@ -81,6 +81,15 @@ impl Fixture {
         self.ours("Provider", name, &spec)
     }
 
+    /// Adds an `OpenAI` Provider that is a Service of its namespace.
+    #[must_use]
+    pub fn provider_at(self, name: &str, service: &str, port: u16, models: &[&str]) -> Self {
+        let models: Vec<Value> = models.iter().map(|model| json!({ "name": model })).collect();
+        let service = json!({ "name": service, "port": port });
+        let spec = json!({ "dialect": "OpenAI", "service": service, "models": models });
+        self.ours("Provider", name, &spec)
+    }
+
     /// Adds a Credential and the Secret that holds its [`credential_key`].
     #[must_use]
     pub fn credential(self, provider: &str, name: &str) -> Self {

@@ -57,6 +57,7 @@ pub struct Launch {
     variables: Vec<(String, String)>,
     folder: Option<Arc<TempDir>>,
     resources: Option<PathBuf>,
+    operator: Option<String>,
     installation: Option<Vec<u8>>,
     ready: bool,
 }
@@ -154,6 +155,13 @@ impl Launch {
         self
     }
 
+    /// Follows the operator at this URL instead of files.
+    #[must_use]
+    pub fn operator(mut self, url: &str) -> Self {
+        self.operator = Some(url.to_owned());
+        self
+    }
+
     /// Belongs to the installation of `other`: its key for digests of secrets is the same.
     #[must_use]
     pub fn of_installation(mut self, other: &Gateway) -> Self {
@@ -191,8 +199,12 @@ impl Launch {
         let mut command = Command::new(binary());
         command
             .args(["serve", "--log-format", "json", "--listen", "127.0.0.1:0"])
-            .args(["--admin-listen", "127.0.0.1:0", "--resources"])
-            .arg(&resources)
+            .args(["--admin-listen", "127.0.0.1:0"]);
+        match &self.operator {
+            Some(url) => command.arg("--discovery").arg(url),
+            None => command.arg("--resources").arg(&resources),
+        };
+        command
             .arg("--state-dir")
             .arg(folder.path().join("state"))
             .args(&self.arguments)
@@ -236,6 +248,7 @@ impl Gateway {
             variables: Vec::new(),
             folder: None,
             resources: None,
+            operator: None,
             installation: None,
             ready: true,
         }

@@ -12,7 +12,7 @@ mod tls;
 use std::{
     collections::BTreeMap,
     fmt,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -32,6 +32,9 @@ pub use self::{
     tls::Certificates,
 };
 use crate::{credential_key, eventually};
+
+/// Any port of the loopback.
+const LOOPBACK: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// A scriptable upstream. Dropping it closes everything.
 #[derive(Debug)]
@@ -173,18 +176,21 @@ impl Seen {
 impl Upstream {
     /// Starts one that speaks plain HTTP.
     pub async fn start() -> Self {
-        Self::listen(None).await
+        Self::listen(LOOPBACK, None).await
+    }
+
+    /// Starts one that speaks plain HTTP at this address.
+    pub async fn start_at(address: SocketAddr) -> Self {
+        Self::listen(address, None).await
     }
 
     /// Starts one that speaks TLS with these certificates.
     pub async fn start_tls(certificates: &Certificates) -> Self {
-        Self::listen(Some(certificates.acceptor())).await
+        Self::listen(LOOPBACK, Some(certificates.acceptor())).await
     }
 
-    async fn listen(tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has free ports");
+    async fn listen(address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the address is free");
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             rules: Mutex::default(),

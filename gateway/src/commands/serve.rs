@@ -1,6 +1,7 @@
 //! `roundhouse-gateway serve`: opens the state, starts the listeners, and serves until asked to end.
 
 mod introduction;
+mod source;
 
 use std::{io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -9,11 +10,10 @@ use axum::Router;
 use http::Request;
 use pool::{Clock, SystemClock};
 use prometheus::Registry;
-use snapshot::DigestKey;
 use telemetry::{Health, admin::routes};
-use tokio::sync::watch;
 
 use introduction::Door;
+use source::Source;
 
 use crate::{
     admin,
@@ -22,10 +22,8 @@ use crate::{
     lifecycle::{self, Drain, DrainSettings, End},
     metrics::{Metrics, PoolCollector},
     server::{self, Peer, RequestBody, ServerSettings, Tls},
-    source::{Desired, FileSource},
-    state::{GeneratedKey, StateDir},
     store,
-    upstream::{AddressPolicy, Upstreams},
+    upstream::Upstreams,
 };
 
 /// How often certificate files are looked at.
@@ -53,15 +51,11 @@ pub fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
 
 async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let signals = lifecycle::signals().context("signals cannot be received")?;
-    let state = StateDir::open(&arguments.state_dir)?;
-    let digests = state.digest_key()?;
-    let (source, generated) = source(arguments, &state, &digests)?;
-    let desired = source.desired();
-
     let health = Health::new();
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let source = Source::open(arguments, &clock, &health, &registry)?;
     let (stores, mut sharing) = store::open(arguments, &clock, &health, &registry).await?;
     let metrics = Metrics::new(&registry)?;
     let tls = tls(arguments)?;
@@ -71,19 +65,20 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
     let (control, drain) = Drain::new();
     let parts = Parts {
         stores,
-        upstreams: Upstreams::new(AddressPolicy::Standalone),
+        upstreams: Upstreams::new(source.addresses(arguments)),
         metrics,
-        digests,
         settings: Settings {
             allow_anonymous: arguments.allow_anonymous,
             max_in_flight: arguments.max_in_flight as usize,
             max_body_memory: usize::try_from(arguments.max_body_memory.0).unwrap_or(usize::MAX),
+            admin_routes: arguments.admin_routes(),
         },
         clock,
         drain: drain.clone(),
-        changes: source.changes(),
+        changes: source.changes()?,
+        reports: source.reports(),
     };
-    let first = desired.borrow().clone();
+    let first = source.first();
     let app = App::new(parts, &first);
     registry.register(Box::new(PoolCollector::new(&app)?))?;
 
@@ -106,25 +101,31 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
 
     tracing::info!(listener = "client", address = %clients_at, tls = tls.is_some(), "listening");
     tracing::info!(listener = "admin", address = %admin_at, "listening");
-    if let Some(generated) = &generated {
-        let door = Door {
-            address: clients_at,
-            tls: tls.is_some(),
-        };
-        introduce(&introduction::text(
-            generated,
-            &first.snapshot,
-            source.problems(),
-            door,
-        ))?;
+    let door = Door {
+        address: clients_at,
+        tls: tls.is_some(),
+    };
+    if let Some(text) = source.introduction(&first.snapshot, door) {
+        introduce(&text)?;
     }
-    health.ready();
+    if source.is_known() {
+        health.ready();
+    } else {
+        health.not_ready("NoSnapshot", "no operator has said yet what to serve");
+    }
     let drains = DrainSettings {
         min: arguments.drain_min,
         max: arguments.drain_max,
         grace: GRACE,
     };
-    let serving = lifecycle::run(clients, control, drains, &health, signals, async || ());
+    let farewell = source.farewell();
+    // Until the last call has ended it is asked for every change: a key that it still sends is not replaced yet.
+    let leave = async || {
+        if let Some(farewell) = &farewell {
+            farewell.say().await;
+        }
+    };
+    let serving = lifecycle::run(clients, control, drains, &health, signals, leave);
     let share = async {
         match &mut sharing {
             Some(sharing) => sharing.run().await,
@@ -136,8 +137,7 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
         () = share => bail!("sharing usage ended by itself"),
         () = admin => bail!("the admin listener ended by itself"),
         () = follow(tls) => bail!("following the certificate ended by itself"),
-        () = source.follow() => bail!("following the resource files ended by itself"),
-        () = apply(&app, desired) => bail!("applying resources ended by itself"),
+        () = source.follow(app.clone()) => bail!("following the resources ended by itself"),
     };
     if let Some(sharing) = sharing
         && end != End::Interrupted
@@ -145,30 +145,6 @@ async fn serve(arguments: &Serve) -> anyhow::Result<End> {
         sharing.farewell(&app.pool).await;
     }
     Ok(end)
-}
-
-/// Opens the resource files. While they name no caller, a generated key works, or nobody could call.
-fn source(
-    arguments: &Serve,
-    state: &StateDir,
-    digests: &DigestKey,
-) -> anyhow::Result<(FileSource, Option<GeneratedKey>)> {
-    let made = state.path().join("resources");
-    let mut source = FileSource::open(arguments.resources.clone(), Some(made), digests.clone())?;
-    if source.has_client_keys() {
-        return Ok((source, None));
-    }
-    let generated = state.client_key()?;
-    source.offer_key(generated.key.clone());
-    Ok((source, Some(generated)))
-}
-
-/// Serves every new state from the moment that it is there.
-async fn apply(app: &Arc<App>, mut desired: watch::Receiver<Arc<Desired>>) {
-    while desired.changed().await.is_ok() {
-        let latest = desired.borrow_and_update().clone();
-        app.apply(&latest);
-    }
 }
 
 fn tls(arguments: &Serve) -> anyhow::Result<Option<Arc<Tls>>> {

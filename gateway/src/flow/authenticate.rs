@@ -18,9 +18,15 @@ pub(crate) type Caller = Arc<LiveClient>;
 
 /// Finds the caller by any of the keys that it presents: SDKs differ in where they put it, and some send two.
 pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<Caller, Failure> {
+    if !live.is_known() {
+        return Err(Failure::overloaded(
+            "not_configured_yet",
+            "the gateway has not been told yet what to serve; try again",
+        ));
+    }
+    let known =
+        presented(&inbound.headers, inbound.query.as_deref()).find_map(|key| live.client(key.as_ref()));
     let now = app.clock.now();
-    let known = presented(&inbound.headers, inbound.query.as_deref())
-        .find_map(|key| live.client(&app.digests, key.as_ref()));
     if known
         .and_then(|known| known.valid_until)
         .is_some_and(|end| end <= now)
@@ -44,9 +50,9 @@ pub(super) fn authenticate(app: &App, live: &Live, inbound: &Inbound) -> Result<
 }
 
 /// The key by which `caller` was found, for whoever has to prove on whose behalf it asks.
-pub(super) fn key_of(app: &App, live: &Live, inbound: &Inbound, caller: &Caller) -> Option<Secret> {
+pub(super) fn key_of(live: &Live, inbound: &Inbound, caller: &Caller) -> Option<Secret> {
     let is_its = |key: &[u8]| {
-        let known = live.client(&app.digests, key);
+        let known = live.client(key);
         known.is_some_and(|known| Arc::ptr_eq(&known.caller, caller))
     };
     presented(&inbound.headers, inbound.query.as_deref())

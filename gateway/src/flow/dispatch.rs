@@ -15,10 +15,10 @@ use tracing::Instrument;
 use super::{
     classify::{Answer, Reading, Setback, classify},
     encode::encode,
-    peek::Call,
+    peek::{Call, Payload, Unsent},
     route::Plan,
     select::{none_usable, select, soonest},
-    send::send,
+    send::{Stopped, send},
     settle::Attempt,
 };
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
     live::{LiveCredential, LiveProvider},
     metrics,
     store::Lease,
+    upstream::RequestBody,
 };
 
 /// Credentials that one call asks at most; each refusal rests its credential, so later calls ask fewer.
@@ -64,12 +65,34 @@ struct Trail {
     /// Credentials of the present hop that were asked.
     tried: SmallVec<[CredentialName; 4]>,
     /// A refusal whose meaning waits for a second opinion.
-    doubt: Option<Box<(Lease, Setback)>>,
-    /// The Provider that it came from.
-    doubted: Option<ProviderName>,
+    doubt: Option<Box<Doubt>>,
     last: Option<Box<Setback>>,
     none: Option<NoneUsable>,
     soonest: Option<Timestamp>,
+}
+
+/// A refusal whose meaning waits for a second opinion.
+struct Doubt {
+    lease: Lease,
+    held: Held,
+    setback: Setback,
+}
+
+/// A credential as it is presented at this moment, with its Provider.
+#[derive(Clone)]
+struct Held {
+    provider: Arc<LiveProvider>,
+    credential: Arc<LiveCredential>,
+}
+
+/// Why an attempt did not lead to an answer.
+enum Unanswered {
+    /// The credential is not to be presented like this any more, and was not. The request's body, and what it counts as.
+    Revoked(RequestBody, Open),
+    /// The credential went before anything was sent with it.
+    Gone,
+    /// Somebody is at fault.
+    Setback(Setback),
 }
 
 /// Where to go after a setback.
@@ -127,29 +150,20 @@ impl Dispatch {
                     return Ok(None);
                 }
             };
-            // The key of this moment, not of the call's start: one that is gone or changed is not used any more.
-            // Nor does a key go to another place than the one that it was made for.
-            let planned = self.plan.hops[index].provider.provider.clone();
-            let current = self.current(lease.credential()).filter(|(now, _)| {
-                let now = &now.provider;
-                (&now.name, &now.endpoint, &now.auth, &now.tls)
-                    == (&planned.name, &planned.endpoint, &planned.auth, &planned.tls)
-            });
-            let Some((provider, credential)) = current else {
+            let Some(mut held) = self.held(index, &lease) else {
                 trail.tried.push(lease.credential().clone());
                 continue;
             };
-            match self.attempt(index, &lease, &credential, trail).await {
+            match self.attempt(index, &lease, &mut held, trail).await {
                 Ok((answer, open)) => {
-                    self.believe(trail, &provider.provider.name);
-                    self.app
-                        .metrics
-                        .attempt(&provider.provider.name, metrics::Outcome::Succeeded, None);
+                    let name = &held.provider.provider.name;
+                    self.believe(trail, name);
+                    self.app.metrics.attempt(name, metrics::Outcome::Succeeded, None);
                     let attempt = Box::new(Attempt {
                         lease,
                         open,
-                        provider,
-                        credential,
+                        provider: held.provider,
+                        credential: held.credential,
                         attempts: trail.attempts,
                         waited: trail.waited,
                         spent: trail.spent,
@@ -157,7 +171,10 @@ impl Dispatch {
                     });
                     return Ok(Some(Delivery { answer, attempt }));
                 }
-                Err(setback) => match self.after(index, lease, setback, trail) {
+                Err(Unanswered::Gone | Unanswered::Revoked(..)) => {
+                    trail.tried.push(lease.credential().clone());
+                }
+                Err(Unanswered::Setback(setback)) => match self.after(index, lease, held, setback, trail) {
                     Next::Credential => {}
                     Next::Hop => return Ok(None),
                     Next::End(failure) => return Err(failure),
@@ -166,54 +183,106 @@ impl Dispatch {
         }
     }
 
-    fn current(&self, name: &CredentialName) -> Option<(Arc<LiveProvider>, Arc<LiveCredential>)> {
+    /// The credential of a lease as it is at this moment, not at the call's start: one that is gone or changed is not
+    /// used any more. Nor does a key go to another place than the one that it was made for.
+    fn held(&self, index: usize, lease: &Lease) -> Option<Held> {
+        let planned = &self.plan.hops[index].provider;
         let live = self.app.live();
-        live.credential(name)
-            .map(|(provider, credential)| (provider.clone(), credential.clone()))
+        let (provider, credential) = live.credential(lease.credential())?;
+        provider.leads_to(planned).then(|| Held {
+            provider: provider.clone(),
+            credential: credential.clone(),
+        })
     }
 
+    /// Asks the upstream. A key that changes before anything was sent is exchanged for the new one.
     async fn attempt(
         &mut self,
         index: usize,
         lease: &Lease,
-        credential: &LiveCredential,
+        held: &mut Held,
         trail: &mut Trail,
-    ) -> Result<(Answer, Open), Setback> {
-        let hop = &self.plan.hops[index];
+    ) -> Result<(Answer, Open), Unanswered> {
         trail.attempts += 1;
-        credential.meters.sent();
-        let outbound = encode(&mut self.call, hop, credential).map_err(Setback::final_word)?;
+        held.credential.meters.sent();
         let began = Instant::now();
+        let span = tracing::debug_span!(
+            "attempt",
+            provider = %held.provider.provider.name,
+            credential = %lease.credential(),
+            model = &*self.plan.hops[index].model,
+            attempt = trail.attempts,
+        );
+        let mut open = None;
+        let answer = loop {
+            match self
+                .ask(index, lease, held, open, trail)
+                .instrument(span.clone())
+                .await
+            {
+                Err(Unanswered::Revoked(body, counted)) => {
+                    self.take_back(index, body);
+                    open = Some(counted);
+                    match self.held(index, lease) {
+                        Some(now) => *held = now,
+                        None => break Err(Unanswered::Gone),
+                    }
+                }
+                answer => break answer,
+            }
+        };
+        trail.waited += began.elapsed();
+        answer
+    }
+
+    /// Keeps the body of a request that was not sent, if it can be sent only once.
+    fn take_back(&mut self, index: usize, body: RequestBody) {
+        if let (Payload::Form(form), RequestBody::Streamed(body)) = (&mut self.call.payload, body) {
+            let model = self.plan.hops[index].model.clone();
+            *form = Some(Unsent::Written { model, body });
+        }
+    }
+
+    /// Asks the upstream once. `open` is what the attempt counts as, if it was counted already.
+    async fn ask(
+        &mut self,
+        index: usize,
+        lease: &Lease,
+        held: &Held,
+        open: Option<Open>,
+        trail: &mut Trail,
+    ) -> Result<(Answer, Open), Unanswered> {
+        let hop = &self.plan.hops[index];
+        let Held { provider, credential } = held;
+        let outbound = encode(&mut self.call, hop, provider, credential)
+            .map_err(|failure| Unanswered::Setback(Setback::final_word(failure)))?;
         let reading = Reading {
             hide_usage: outbound.hide_usage,
             policy: self.plan.served.stream,
             deadline: self.call.arrived + hop.provider.provider.timeouts.total,
         };
-        self.asked = Some(hop.provider.provider.name.clone());
+        self.asked = Some(provider.provider.name.clone());
         // Dropped without an end it stays a request whose use nobody knows.
-        let open = hop.begin(&self.app, lease);
-        let answer = async {
-            let reply = send(hop, outbound.request, self.call.stream, reading.deadline).await?;
-            trail.spent = match retry_after::parse(&reply.headers, self.app.since_epoch()) {
-                Some(Retry::Reset(wait)) => Some(wait),
-                Some(Retry::After(_)) | None => None,
-            };
-            trail.headroom = match hop.provider.provider.selection.strategy {
-                Strategy::MostHeadroom => self.headroom(&reply.headers),
-                Strategy::RoundRobin | Strategy::LeastBusy | Strategy::Weighted | Strategy::FillFirst => None,
-            };
-            classify(&self.app, &self.call, hop, credential, reply, &reading).await
+        let open = open.unwrap_or_else(|| hop.begin(&self.app, lease));
+        let permit = &credential.standing.permit;
+        let sent = send(hop, outbound.request, permit, self.call.stream, reading.deadline);
+        let reply = match sent.await {
+            Ok(reply) => reply,
+            Err(Stopped::Revoked(body)) => return Err(Unanswered::Revoked(body, open)),
+            Err(Stopped::Setback(setback)) => return Err(Unanswered::Setback(setback)),
         };
-        let span = tracing::debug_span!(
-            "attempt",
-            provider = %hop.provider.provider.name,
-            credential = %credential.credential.name,
-            model = &*hop.model,
-            attempt = trail.attempts,
-        );
-        let answer = answer.instrument(span).await;
-        trail.waited += began.elapsed();
-        answer.map(|answer| (answer, open))
+        trail.spent = match retry_after::parse(&reply.headers, self.app.since_epoch()) {
+            Some(Retry::Reset(wait)) => Some(wait),
+            Some(Retry::After(_)) | None => None,
+        };
+        trail.headroom = match hop.provider.provider.selection.strategy {
+            Strategy::MostHeadroom => self.headroom(&reply.headers),
+            Strategy::RoundRobin | Strategy::LeastBusy | Strategy::Weighted | Strategy::FillFirst => None,
+        };
+        match classify(&self.app, &self.call, hop, credential, reply, &reading).await {
+            Ok(answer) => Ok((answer, open)),
+            Err(setback) => Err(Unanswered::Setback(setback)),
+        }
     }
 
     /// What an upstream says of the limits of the account.
@@ -226,14 +295,14 @@ impl Dispatch {
     }
 
     /// Settles a failed attempt and decides where to go.
-    fn after(&self, index: usize, lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
+    fn after(&self, index: usize, lease: Lease, held: Held, setback: Setback, trail: &mut Trail) -> Next {
         let hop = &self.plan.hops[index];
         let provider = &hop.provider.provider.name;
         self.app
             .metrics
             .attempt(provider, metrics::Outcome::Failed, Some(setback.fault));
         trail.tried.push(lease.credential().clone());
-        let replayable = !matches!(self.call.payload, super::peek::Payload::Form(_));
+        let replayable = !matches!(self.call.payload, Payload::Form(_));
         match setback.fault {
             Fault::Caller | Fault::Gateway => {
                 // Without an answer nothing is known of the upstream, and its probe stays open.
@@ -248,14 +317,17 @@ impl Dispatch {
             Fault::Credential => {
                 trail.refusals += 1;
                 match (&setback.guess, replayable) {
-                    (Some(_), true) => return self.doubt(lease, setback, trail),
+                    (Some(_), true) => {
+                        let doubt = Doubt { lease, held, setback };
+                        return self.doubt(doubt, trail);
+                    }
                     (Some(_), false) => {
                         lease.settle(Settled::new(Outcome::CallerFault));
                         return Next::End(setback.failure);
                     }
                     (None, _) => {}
                 }
-                let blame = self.rest(&hop.provider, lease, &setback);
+                let blame = self.rest(&held, lease, &setback);
                 if !replayable {
                     return Next::End(setback.failure);
                 }
@@ -295,30 +367,27 @@ impl Dispatch {
     }
 
     /// A guessed refusal waits for a second opinion; the same one twice is the request's own fault.
-    fn doubt(&self, lease: Lease, setback: Setback, trail: &mut Trail) -> Next {
-        if let Some((first, before)) = trail.doubt.take().map(|doubt| *doubt) {
+    fn doubt(&self, doubt: Doubt, trail: &mut Trail) -> Next {
+        if let Some(first) = trail.doubt.take() {
             // Nobody was accepted so far, so nothing is known of the first credential either.
-            first.settle(Settled::new(Outcome::CallerFault));
-            let same_provider = trail.doubted.as_ref() == self.asked.as_ref();
-            if before.guess == setback.guess && same_provider {
-                lease.settle(Settled::new(Outcome::CallerFault));
-                return self.next_priority_or_end(setback, trail);
+            first.lease.settle(Settled::new(Outcome::CallerFault));
+            let same_provider = first.held.provider.provider.name == doubt.held.provider.provider.name;
+            if first.setback.guess == doubt.setback.guess && same_provider {
+                doubt.lease.settle(Settled::new(Outcome::CallerFault));
+                return self.next_priority_or_end(doubt.setback, trail);
             }
         }
-        trail.last = Some(Box::new(setback.clone()));
-        trail.doubted.clone_from(&self.asked);
-        trail.doubt = Some(Box::new((lease, setback)));
+        trail.last = Some(Box::new(doubt.setback.clone()));
+        trail.doubt = Some(Box::new(doubt));
         Next::Credential
     }
 
     /// Another credential was accepted where one was refused: the refusal was about that credential. What another
     /// Provider accepts says nothing about it.
     fn believe(&self, trail: &mut Trail, accepted: &ProviderName) {
-        if let Some((lease, setback)) = trail.doubt.take().map(|doubt| *doubt)
-            && let Some((provider, _)) = self.current(lease.credential())
-        {
-            if provider.provider.name == *accepted {
-                self.rest(&provider, lease, &setback);
+        if let Some(Doubt { lease, held, setback }) = trail.doubt.take().map(|doubt| *doubt) {
+            if held.provider.provider.name == *accepted {
+                self.rest(&held, lease, &setback);
             } else {
                 lease.settle(Settled::new(Outcome::CallerFault));
             }
@@ -326,9 +395,10 @@ impl Dispatch {
     }
 
     /// Settles a refused lease; says whether the Provider refuses everybody.
-    fn rest(&self, provider: &LiveProvider, lease: Lease, setback: &Setback) -> Blame {
-        if let Some((_, rest)) = &setback.rest {
-            self.app.metrics.rest(&provider.provider.name, rest.reason);
+    fn rest(&self, held: &Held, lease: Lease, setback: &Setback) -> Blame {
+        if let Some((scope, rest)) = &setback.rest {
+            self.app.metrics.rest(&held.provider.provider.name, rest.reason);
+            self.app.rests(&held.credential, *scope, rest);
             tracing::info!(
                 credential = %lease.credential(), reason = rest.reason.as_str(), "credential rests"
             );
@@ -363,7 +433,7 @@ impl Dispatch {
 
     /// What the caller is told when nothing is left to try.
     async fn last_word(&self, mut trail: Trail) -> Failure {
-        if let Some((lease, setback)) = trail.doubt.take().map(|doubt| *doubt) {
+        if let Some(Doubt { lease, setback, .. }) = trail.doubt.take().map(|doubt| *doubt) {
             // There was nobody else to ask: the upstream's words stand, and nothing rests on a guess.
             lease.settle(Settled::new(Outcome::CallerFault));
             return setback.failure;

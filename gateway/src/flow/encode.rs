@@ -11,12 +11,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use snapshot::{Azure, AzureStyle};
 
 use super::{
-    peek::{Call, Form, Payload},
+    peek::{Call, Form, Payload, Unsent},
     route::Hop,
 };
 use crate::{
     failure::Failure,
-    live::LiveCredential,
+    live::{LiveCredential, LiveProvider},
     upstream::{RequestBody, StreamedBody},
 };
 
@@ -28,9 +28,14 @@ pub(super) struct Outbound {
 }
 
 /// Writes the request: the body spliced, the path as the vendor wants it, the key of this moment.
-pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) -> Result<Outbound, Failure> {
+pub(super) fn encode(
+    call: &mut Call,
+    hop: &Hop,
+    provider: &LiveProvider,
+    credential: &LiveCredential,
+) -> Result<Outbound, Failure> {
     let hide_usage = asks_for_usage(call, hop);
-    let mut headers = headers(call, hop, credential);
+    let mut headers = headers(call, provider, credential);
     let body = match &mut call.payload {
         Payload::Empty => RequestBody::Empty,
         Payload::Json { body, peeked, .. } => {
@@ -44,8 +49,12 @@ pub(super) fn encode(call: &mut Call, hop: &Hop, credential: &LiveCredential) ->
             RequestBody::Whole(peeked.splice(body, &edits).into())
         }
         Payload::Form(form) => {
-            let form = form.take().ok_or_else(Failure::internal)?;
-            send_form(form, &hop.model, &mut headers)
+            headers.remove(header::CONTENT_LENGTH);
+            match form.take() {
+                Some(Unsent::Form(form)) => send_form(form, &hop.model),
+                Some(Unsent::Written { model, body }) if model == hop.model => RequestBody::Streamed(body),
+                Some(Unsent::Written { .. }) | None => return Err(Failure::internal()),
+            }
         }
     };
     if in_path(hop, call.operation) && matches!(&*hop.model, "." | "..") {
@@ -154,10 +163,10 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("roundhouse/", 
 /// The version assumed for clients that send none, as curl users do.
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
-fn headers(call: &Call, hop: &Hop, credential: &LiveCredential) -> HeaderMap {
-    let dialect = hop.provider.provider.dialect;
+fn headers(call: &Call, provider: &LiveProvider, credential: &LiveCredential) -> HeaderMap {
+    let dialect = provider.provider.dialect;
     let mut headers = HeaderMap::with_capacity(12);
-    headers.insert(header::HOST, hop.provider.host.clone());
+    headers.insert(header::HOST, provider.host.clone());
     headers.insert(header::USER_AGENT, USER_AGENT);
     for (name, value) in &call.headers {
         if dialect::request_header_allowed(dialect, name) {
@@ -169,7 +178,7 @@ fn headers(call: &Call, hop: &Hop, credential: &LiveCredential) -> HeaderMap {
             .entry(HeaderName::from_static("anthropic-version"))
             .or_insert(ANTHROPIC_VERSION);
     }
-    for (name, value) in &hop.provider.headers {
+    for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }
     if let Some((name, value)) = &credential.header {
@@ -179,7 +188,7 @@ fn headers(call: &Call, hop: &Hop, credential: &LiveCredential) -> HeaderMap {
 }
 
 /// A form with the model's name of this upstream in it.
-fn send_form(form: Form, model: &str, headers: &mut HeaderMap) -> RequestBody {
+fn send_form(form: Form, model: &str) -> RequestBody {
     let Form {
         head,
         model: range,
@@ -194,6 +203,5 @@ fn send_form(form: Form, model: &str, headers: &mut HeaderMap) -> RequestBody {
         }
         _ => (head, length),
     };
-    headers.remove(header::CONTENT_LENGTH);
     RequestBody::Streamed(StreamedBody::new(form::FormBody::new(head, rest, length)))
 }

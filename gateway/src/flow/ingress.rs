@@ -6,7 +6,7 @@ use dialect::{Dialect, FailureKind};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use super::paths::{self, Asked, Astray};
-use crate::{failure::Failure, server::RequestBody};
+use crate::{arguments::AdminRoutes, failure::Failure, server::RequestBody};
 
 /// A request whose head was read and whose body was not.
 pub(crate) struct Inbound {
@@ -24,8 +24,12 @@ pub(crate) struct Inbound {
 
 /// Reads the head. What is wrong with it comes second, so that it can be said in the route's dialect.
 ///
-/// Boxed, because it moves through several futures, each of which has room for what it is given.
-pub(super) fn ingress(request: Request<RequestBody>) -> (Box<Inbound>, Result<Asked, Failure>) {
+/// `admin_routes` says which routes of administrators there are. Boxed, because it moves through several futures, each of
+/// which has room for what it is given.
+pub(super) fn ingress(
+    request: Request<RequestBody>,
+    admin_routes: AdminRoutes,
+) -> (Box<Inbound>, Result<Asked, Failure>) {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let upgrade = parts.headers.contains_key(header::UPGRADE);
@@ -35,6 +39,10 @@ pub(super) fn ingress(request: Request<RequestBody>) -> (Box<Inbound>, Result<As
     {
         dialect = Dialect::Anthropic;
     }
+    let asked = match admin_routes {
+        AdminRoutes::Disabled if paths::is_managed(parts.uri.path()) => Err(Astray::NotFound),
+        AdminRoutes::Disabled | AdminRoutes::ReadOnly | AdminRoutes::ReadWrite => asked,
+    };
     let asked = asked
         .map_err(|astray| lost(astray, &parts.method, parts.uri.path()))
         .and_then(|asked| plain_encoding(&parts.headers).map(|()| asked));

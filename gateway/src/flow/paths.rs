@@ -51,6 +51,16 @@ pub(crate) enum Managed {
     MintKey,
 }
 
+impl Managed {
+    /// Whether it changes something.
+    pub(crate) const fn changes(&self) -> bool {
+        match self {
+            Self::Credentials(_) | Self::Quota | Self::Stats | Self::Keys => false,
+            Self::AddCredential(_) | Self::DeleteCredential(_) | Self::ResetQuota | Self::MintKey => true,
+        }
+    }
+}
+
 /// A path that leads to an upstream, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
@@ -104,6 +114,12 @@ pub(crate) fn resolve(method: &Method, path: &str, upgrade: bool) -> (Dialect, R
         Dialect::OpenAi
     };
     (dialect, below(method, provider, model, rest, upgrade))
+}
+
+/// Whether a path is one of administrators' routes, whatever the method.
+pub(crate) fn is_managed(path: &str) -> bool {
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    managed(&Method::GET, &segments).is_some()
 }
 
 /// Resolves the routes of administrators; `None` when the path is none of them.

@@ -12,6 +12,7 @@ use crate::{
     app::App,
     failure::Failure,
     server::{BodyError, RequestBody},
+    upstream::StreamedBody,
 };
 
 /// Longest JSON body, collected whole.
@@ -50,8 +51,16 @@ pub(crate) enum Payload {
         peeked: Peeked,
         _memory: Held,
     },
-    /// A form that streams through: can be sent once.
-    Form(Option<Form>),
+    /// A form that streams through: can be sent once. `None` once it is on its way.
+    Form(Option<Unsent>),
+}
+
+/// A form that was not sent yet.
+pub(crate) enum Unsent {
+    /// As the caller sends it.
+    Form(Form),
+    /// As it was written for an upstream model of this name, which was given up before anything was sent.
+    Written { model: Arc<str>, body: StreamedBody },
 }
 
 /// A multipart form: its beginning was read, the rest streams.
@@ -98,7 +107,7 @@ pub(super) async fn peek(app: &App, inbound: Box<Inbound>, path: Path) -> Result
     if let (true, Some(boundary)) = (takes_forms(call.operation), multipart::boundary(content_type)) {
         let (form, model) = form(body, declared_length(&call.headers)?, &boundary, call.operation).await?;
         call.model = call.model.or(model.map(Arc::from));
-        call.payload = Payload::Form(Some(form));
+        call.payload = Payload::Form(Some(Unsent::Form(form)));
     } else if needs_body(&call.method, call.operation) || has_body(&call.headers) {
         let (body, memory) = collect(app, body, declared_length(&call.headers)?).await?;
         if body.is_empty() && !needs_body(&call.method, call.operation) {

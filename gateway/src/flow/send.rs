@@ -14,7 +14,7 @@ use super::{
 };
 use crate::failure::Failure;
 use crate::server::BodyError;
-use crate::upstream::{RequestBody, SendError, UpstreamBody};
+use crate::upstream::{Permit, RequestBody, SendError, UpstreamBody};
 
 /// An upstream's answer, its body still to be read.
 pub(super) struct Reply {
@@ -23,13 +23,22 @@ pub(super) struct Reply {
     pub(super) body: UpstreamBody,
 }
 
+/// Why there is no answer.
+pub(super) enum Stopped {
+    /// What the request presents was taken back before anything was sent. Its body is given back.
+    Revoked(RequestBody),
+    /// The upstream or the caller is at fault.
+    Setback(Setback),
+}
+
 /// Sends a request and waits for the head of the answer: `firstByte` at most for streams, else to the call's end.
 pub(super) async fn send(
     hop: &Hop,
     request: Box<Request<RequestBody>>,
+    permit: &Permit,
     stream: bool,
     deadline: Instant,
-) -> Result<Reply, Setback> {
+) -> Result<Reply, Stopped> {
     let timeouts = &hop.provider.provider.timeouts;
     let left = deadline.saturating_duration_since(Instant::now());
     let limit = if stream {
@@ -37,7 +46,7 @@ pub(super) async fn send(
     } else {
         left
     };
-    match timeout(limit, hop.provider.upstream.send(*request)).await {
+    match timeout(limit, hop.provider.upstream.send(*request, permit)).await {
         Ok(Ok(response)) => {
             let (parts, body) = response.into_parts();
             Ok(Reply {
@@ -46,8 +55,11 @@ pub(super) async fn send(
                 body,
             })
         }
-        Ok(Err(error)) => Err(unreachable(hop, &error)),
-        Err(_) => Err(Setback::timeout("the upstream did not answer in time")),
+        Ok(Err(SendError::Revoked(body))) => Err(Stopped::Revoked(body)),
+        Ok(Err(error)) => Err(Stopped::Setback(unreachable(hop, &error))),
+        Err(_) => Err(Stopped::Setback(Setback::timeout(
+            "the upstream did not answer in time",
+        ))),
     }
 }
 

@@ -319,8 +319,11 @@ impl Settlement {
                 (RestScope::Credential, rest)
             });
             let rest = setback.and_then(|setback| setback.rest).or(spent);
-            if let Some((_, rest)) = &rest {
+            if let Some((scope, rest)) = &rest {
                 self.app.metrics.rest(&provider.provider.name, rest.reason);
+                self.app.rests(&credential, *scope, rest);
+            } else if outcome == Outcome::Succeeded {
+                self.app.accepts(&credential);
             }
             let outcome = match (outcome, setback.map(|setback| setback.fault)) {
                 (Outcome::Succeeded, _) => pool::Outcome::Succeeded,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use http::{HeaderName, HeaderValue};
@@ -11,7 +14,7 @@ use snapshot::{Auth, Credential, CredentialName, HeaderSource, Keyring, Provider
 
 use crate::{
     metrics::{CredentialMeters, Metrics},
-    upstream::{Upstream, UpstreamError, Upstreams},
+    upstream::{Permit, Upstream, UpstreamError, Upstreams},
 };
 
 /// A Provider that can be called.
@@ -53,6 +56,30 @@ pub(crate) struct LiveCredential {
     pub(crate) secret: Option<Secret>,
     /// What was done with it.
     pub(crate) meters: CredentialMeters,
+    /// What holds for as long as it is presented like this.
+    pub(crate) standing: Arc<Standing>,
+}
+
+/// What holds for a credential as long as it is presented in the same way to the same upstream, however often the
+/// state is prepared anew meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Whether attempts may still begin with it.
+    pub(crate) permit: Permit,
+    /// Whether an upstream has refused it since it last accepted it.
+    rests: AtomicBool,
+}
+
+impl Standing {
+    /// Notes that an upstream refuses it.
+    pub(crate) fn refused(&self) {
+        self.rests.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that an upstream accepts it, and tells whether that is news.
+    pub(crate) fn accepted(&self) -> bool {
+        self.rests.load(Ordering::Relaxed) && self.rests.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// A Provider that cannot be called.
@@ -123,6 +150,37 @@ impl LiveProvider {
         self.credentials.len()
     }
 
+    /// Whether what is made for `other` may go to this one: it is the same place, and keys are shown alike.
+    pub(crate) fn leads_to(&self, other: &Self) -> bool {
+        let (now, then) = (&self.provider, &other.provider);
+        (&now.name, &now.endpoint, &now.auth, &now.tls) == (&then.name, &then.endpoint, &then.auth, &then.tls)
+    }
+
+    /// Gives credentials that are presented as they were `before` the standing that they had.
+    pub(super) fn keep_standing(&mut self, before: &Self) {
+        if !self.leads_to(before) || self.headers != before.headers {
+            return;
+        }
+        for (name, credential) in &mut self.credentials {
+            if let Some(before) = before.credentials.get(name)
+                && before.header == credential.header
+                && let Some(credential) = Arc::get_mut(credential)
+            {
+                credential.standing = before.standing.clone();
+            }
+        }
+    }
+
+    /// Takes back the permits that no credential has `after` this.
+    pub(super) fn revoke_permits(&self, after: Option<&Self>) {
+        for (name, credential) in &self.credentials {
+            let after = after.and_then(|after| after.credentials.get(name));
+            if after.is_none_or(|after| !Arc::ptr_eq(&after.standing, &credential.standing)) {
+                credential.standing.permit.revoke();
+            }
+        }
+    }
+
     /// The credentials eligible for an upstream model.
     pub(crate) fn eligible(&self, model: &Arc<str>, selector: &BTreeMap<String, String>) -> Arc<Eligible> {
         let key = LaneKey {
@@ -186,6 +244,7 @@ impl LiveCredential {
             header,
             secret: held.map(|held| held.secret.clone()),
             meters: metrics.credential(&credential.name),
+            standing: Arc::default(),
             credential,
         })
     }

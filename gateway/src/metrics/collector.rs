@@ -29,7 +29,7 @@ impl PoolCollector {
             IntGaugeVec::new(Opts::new(format!("roundhouse_{name}"), help), labels)
         };
         let of_credential = &["namespace", "credential"];
-        let age = "Seconds since the resources being served were applied.";
+        let age = "Seconds since the resources being served were applied, or last confirmed by an operator.";
         Ok(Self {
             snapshot: gauge(
                 "snapshot_info",

@@ -25,7 +25,7 @@ pub(super) use outbox::Outbox;
 
 use self::{framing::Framing, head::Head, outbox::Unsent};
 use super::{
-    BodyError, BoxError,
+    BodyError, BoxError, Permit, StreamedBody,
     connections::Connections,
     io::{Io, READ},
 };
@@ -42,6 +42,8 @@ pub(super) enum Failed {
     Head(HeadError),
     /// The request's own body failed.
     Body(BoxError),
+    /// The permit was taken back before anything was sent. A body that can be sent only once is given back.
+    Revoked(Option<StreamedBody>),
 }
 
 /// What follows a response head.
@@ -70,11 +72,13 @@ pub(super) struct Exchange {
 }
 
 /// A request that waits for its response head.
-struct Call {
+struct Call<'a> {
     io: Io,
     /// `None` once the upstream does not take it.
     outbox: Option<Box<Outbox>>,
     to_head: bool,
+    /// Whether the request may begin; `None` once it has.
+    permit: Option<&'a Permit>,
     /// An incomplete head.
     partial: BytesMut,
     answered: bool,
@@ -89,17 +93,28 @@ pub(super) async fn exchange(
     io: Io,
     outbox: Box<Outbox>,
     to_head: bool,
+    permit: &Permit,
     home: &Arc<Connections>,
 ) -> Result<(response::Parts, Rest), Failed> {
     let mut call = Call {
         io,
         outbox: Some(outbox),
         to_head,
+        permit: Some(permit),
         partial: BytesMut::new(),
         answered: false,
         refused: None,
     };
-    let (head, early, read) = poll_fn(|cx| call.poll_head(cx)).await?;
+    let (head, early, read) = match poll_fn(|cx| call.poll_head(cx)).await {
+        Ok(found) => found,
+        Err(failed) => {
+            if let Failed::Revoked(_) = failed {
+                // Nothing was sent on it.
+                home.put_h1(call.io);
+            }
+            return Err(failed);
+        }
+    };
     let mut exchange = Exchange {
         io: Some(call.io),
         outbox: call.outbox.filter(|outbox| !outbox.is_done()),
@@ -119,20 +134,11 @@ pub(super) async fn exchange(
     Ok((head.parts, rest))
 }
 
-impl Call {
+impl Call<'_> {
     /// The response head, and the content that came with it.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Head, Bytes, Read), Failed>> {
-        if let Some(outbox) = &mut self.outbox
-            && !outbox.is_done()
-        {
-            match outbox.poll_send(&mut self.io, cx) {
-                Poll::Ready(Ok(())) | Poll::Pending => {}
-                Poll::Ready(Err(Unsent::Body(error))) => return Poll::Ready(Err(Failed::Body(error))),
-                Poll::Ready(Err(Unsent::Io(error))) => {
-                    self.outbox = None;
-                    self.refused = Some(error);
-                }
-            }
+        if self.outbox.as_ref().is_some_and(|outbox| !outbox.is_done()) {
+            self.poll_send(cx)?;
         }
         loop {
             let (partial, answered, to_head) = (&mut self.partial, &mut self.answered, self.to_head);
@@ -151,6 +157,37 @@ impl Call {
                 Err(error) => Err(self.closed(error)),
             });
         }
+    }
+
+    /// Sends what the upstream takes. The permit is held until the first byte is handed over.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Failed> {
+        let Some(outbox) = &mut self.outbox else {
+            return Ok(());
+        };
+        let held = match self.permit {
+            None => None,
+            Some(permit) => match permit.hold() {
+                Some(held) => Some(held),
+                None => {
+                    let unsent = self.outbox.take();
+                    return Err(Failed::Revoked(unsent.and_then(|outbox| outbox.into_streamed())));
+                }
+            },
+        };
+        let sent = outbox.poll_send(&mut self.io, cx);
+        drop(held);
+        if outbox.has_begun() {
+            self.permit = None;
+        }
+        match sent {
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+            Poll::Ready(Err(Unsent::Body(error))) => return Err(Failed::Body(error)),
+            Poll::Ready(Err(Unsent::Io(error))) => {
+                self.outbox = None;
+                self.refused = Some(error);
+            }
+        }
+        Ok(())
     }
 
     fn closed(&mut self, source: io::Error) -> Failed {

@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 
 use dialect::Segments;
 
-use super::{BodyError, BoxError, RequestBody, h1::is_hop_by_hop};
+use super::{BodyError, BoxError, Permit, RequestBody, h1::is_hop_by_hop};
 
 /// The most content given out at once.
 const PIECE: usize = 64 * 1024;
@@ -55,10 +55,15 @@ pub(super) struct Answer {
 
 /// Why there is no response head.
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) source: hyper::Error,
-    /// Whether the upstream cannot have acted on the request, or its connection went away under it.
-    pub(super) retry: bool,
+pub(super) enum Failed {
+    /// The stream ended.
+    Stream {
+        source: hyper::Error,
+        /// Whether the upstream cannot have acted on the request, or its connection went away under it.
+        retry: bool,
+    },
+    /// The permit was taken back before anything was sent. The request's body is given back.
+    Revoked(RequestBody),
 }
 
 /// Bytes of one answer that may lie unread.
@@ -146,19 +151,25 @@ impl Stream {
 
     /// Sends a request and waits for the head of the response.
     ///
+    /// The permit is held while the request is given to the connection's task, which writes it as soon as it can.
+    ///
     /// Cancel safe: dropping the future resets the stream.
     pub(super) async fn exchange(
         self,
         request: &request::Parts,
         authority: &uri::Authority,
         body: RequestBody,
+        permit: &Permit,
     ) -> Result<(response::Parts, Answer), Failed> {
         let mut sender = self.0.sender.clone();
-        let sent = sender.try_send_request(assemble(request, authority, body));
+        let sent = match permit.hold() {
+            Some(_held) => sender.try_send_request(assemble(request, authority, body)),
+            None => return Err(Failed::Revoked(body)),
+        };
         let response = sent.await.map_err(|mut error| {
             let unsent = error.take_message().is_some();
             let source = error.into_error();
-            Failed {
+            Failed::Stream {
                 retry: unsent || went_away(&source),
                 source,
             }

@@ -8,6 +8,7 @@ mod connecting;
 mod http1;
 mod http2;
 mod keeping;
+mod permits;
 
 use std::{future::Future, net::SocketAddr};
 
@@ -57,6 +58,13 @@ fn upstream_with(key: &Key, addresses: AddressPolicy, names: Names) -> Upstream 
 fn upstream(address: SocketAddr) -> Upstream {
     let key = key(Scheme::Http, &address.ip().to_string(), address.port());
     upstream_with(&key, AddressPolicy::Standalone, Names::System)
+}
+
+impl Upstream {
+    /// Sends a request that nobody takes back.
+    async fn ask(&self, request: Request<RequestBody>) -> Result<Response<UpstreamBody>, SendError> {
+        self.send(request, &Permit::default()).await
+    }
 }
 
 fn post(body: &str) -> Request<RequestBody> {

@@ -30,14 +30,16 @@ pub enum TrustError {
 
 /// TLS for one endpoint.
 #[derive(Clone, Debug)]
-pub(super) struct Trust {
-    pub(super) config: Arc<ClientConfig>,
-    pub(super) name: ServerName<'static>,
+pub(crate) struct Trust {
+    /// Which certificates are trusted.
+    pub(crate) config: Arc<ClientConfig>,
+    /// The name to expect.
+    pub(crate) name: ServerName<'static>,
 }
 
 impl Trust {
     /// For an endpoint at `host`.
-    pub(super) fn new(host: &str, tls: &Tls) -> Result<Self, TrustError> {
+    pub(crate) fn new(host: &str, tls: &Tls) -> Result<Self, TrustError> {
         let name = tls.server_name.as_deref().unwrap_or(host);
         Ok(Self {
             name: ServerName::try_from(name.to_owned()).map_err(TrustError::ServerName)?,

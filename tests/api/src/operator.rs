@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
     thread,
@@ -22,6 +22,9 @@ use crate::{
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Any port of the loopback.
+const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+
 /// The release that operators of tests are of.
 pub(crate) const RELEASE: &str = "roundhouse";
 
@@ -40,6 +43,7 @@ pub struct Operator {
 pub struct OperatorLaunch {
     namespace: String,
     kubeconfig: PathBuf,
+    listen: SocketAddr,
     arguments: Vec<String>,
 }
 
@@ -60,11 +64,24 @@ impl OperatorLaunch {
 
     /// Prepares a start in `namespace` as a `ServiceAccount` of it that is there already, with no arguments of a chart.
     pub fn as_account(server: &ApiServer, namespace: &str, account: &str) -> Self {
+        Self::with_kubeconfig(namespace, server.kubeconfig_of(namespace, account))
+    }
+
+    /// Prepares a start in `namespace` as whom the file `kubeconfig` says, with no arguments of a chart.
+    pub fn with_kubeconfig(namespace: &str, kubeconfig: PathBuf) -> Self {
         Self {
             namespace: namespace.to_owned(),
-            kubeconfig: server.kubeconfig_of(namespace, account),
+            kubeconfig,
+            listen: ANY_PORT,
             arguments: Vec::new(),
         }
+    }
+
+    /// Listens for gateways, people and tools at this address instead of any port of the loopback.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
     }
 
     /// Adds command line arguments, each a flag or `--flag=value`, in the place of those that there are of it.
@@ -95,9 +112,10 @@ impl OperatorLaunch {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let namespace = format!("--namespace={}", self.namespace);
         let kubeconfig = format!("--kubeconfig={}", self.kubeconfig.display());
+        let listen = format!("--listen={}", self.listen);
         let launch = self.arguments(&[
             "--log-format=json",
-            "--listen=127.0.0.1:0",
+            &listen,
             "--admin-listen=127.0.0.1:0",
             &namespace,
             &kubeconfig,
@@ -107,8 +125,8 @@ impl OperatorLaunch {
         let process = Process::start("roundhouse-operator", &binary(), arguments, folder.path());
         let mut operator = Operator {
             process,
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
-            grpc: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: ANY_PORT,
+            grpc: ANY_PORT,
             _folder: folder,
         };
         (operator.admin, operator.grpc) = eventually("the operator listens", PATIENCE, || {
@@ -240,6 +258,11 @@ impl Operator {
             exited = process.exited();
         }
         exited.unwrap_or_default()
+    }
+
+    /// Ends the process with SIGKILL: it can hand nothing over.
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// Stops the process with SIGSTOP.

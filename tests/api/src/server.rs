@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::PathBuf,
     process::Command,
     sync::{
@@ -153,6 +154,21 @@ impl ApiServer {
         path
     }
 
+    /// The same, for a process that reaches the API server at another address.
+    pub fn kubeconfig_through(&self, namespace: &str, account: &str, address: SocketAddr) -> PathBuf {
+        let path = self.kubeconfig_of(namespace, account);
+        let text = fs::read_to_string(&path).expect("the file was written");
+        let mut config: Value = serde_json::from_str(&text).expect("the file is written as JSON");
+        config["clusters"][0]["cluster"]["server"] = format!("https://{address}").into();
+        fs::write(&path, config.to_string()).expect("the folder is writable");
+        path
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
     /// A client with the rights of a `ServiceAccount`, for the runtime that it is made on.
     pub async fn client_of(&self, namespace: &str, account: &str) -> Client {
         connect(&self.kubeconfig_text_of(namespace, account)).await
@@ -297,6 +313,8 @@ fn start_apiserver(folder: &TempDir, etcd: &str, port: u16) -> Process {
         format!("--etcd-servers={etcd}"),
         format!("--secure-port={port}"),
         "--bind-address=127.0.0.1".to_owned(),
+        // It would look for a way out of the machine, which there may not be. Nobody is told of this address.
+        "--advertise-address=127.0.0.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
         file("client-ca-file", "ca.crt"),
         file("tls-cert-file", "apiserver.crt"),

@@ -19,6 +19,8 @@ mod canary;
 #[cfg(test)]
 mod commit;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod endpoints;

@@ -19,6 +19,8 @@ const VECTORS: usize = 16;
 pub(in crate::upstream) struct Outbox {
     pieces: SmallVec<[Bytes; 6]>,
     streamed: Option<Streamed>,
+    /// Whether a byte was taken.
+    begun: bool,
     flushed: bool,
 }
 
@@ -60,6 +62,16 @@ impl Outbox {
         self.pieces.is_empty() && self.streamed.is_none() && self.flushed
     }
 
+    /// Whether any of it was sent.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// The body of a request of which nothing was sent, if it can be sent only once.
+    pub(super) fn into_streamed(self) -> Option<StreamedBody> {
+        self.streamed.map(|streamed| streamed.body)
+    }
+
     /// Sends as much as the upstream takes; ready when all is sent.
     pub(super) fn poll_send(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
         loop {
@@ -75,7 +87,10 @@ impl Outbox {
                 drop(vectors);
                 match written {
                     0 => return Poll::Ready(Err(Unsent::Io(io::ErrorKind::WriteZero.into()))),
-                    sent => self.advance(sent),
+                    sent => {
+                        self.begun = true;
+                        self.advance(sent);
+                    }
                 }
             }
             let Some(streamed) = &mut self.streamed else {

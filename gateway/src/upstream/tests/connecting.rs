@@ -22,7 +22,7 @@ async fn forbidden_addresses_are_not_connected_to() {
         let mut key = key(Scheme::Http, host, 1);
         key.service = host != "10.0.0.1";
         let upstream = Upstream::new(&key, "host:1", policy, Names::System).unwrap();
-        let error = upstream.send(post("")).await.unwrap_err();
+        let error = upstream.ask(post("")).await.unwrap_err();
         assert!(
             matches!(error, SendError::ForbiddenAddress { .. }),
             "{host}: {error:?}"
@@ -37,7 +37,7 @@ async fn the_address_counts_and_not_the_name() {
     let key = key(Scheme::Http, "innocent.example", address.port());
     let loopback = Names::Fixed(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     let error = upstream_with(&key, CLUSTER, loopback)
-        .send(post(""))
+        .ask(post(""))
         .await
         .unwrap_err();
     assert_eq!(
@@ -60,19 +60,19 @@ async fn all_addresses_are_tried_and_forbidden_ones_left_out() {
     // Link-local, two where nobody listens, and the server.
     let names = ["169.254.1.1", "::1", "127.0.0.2", "127.0.0.1"].map(|address| address.parse().unwrap());
     let upstream = upstream_with(&key, AddressPolicy::Standalone, Names::Fixed(names.to_vec()));
-    assert_eq!(text(upstream.send(post("")).await.unwrap()).await, "ok");
+    assert_eq!(text(upstream.ask(post("")).await.unwrap()).await, "ok");
 }
 
 #[tokio::test]
 async fn a_name_without_addresses_is_a_dns_failure() {
     let key = key(Scheme::Http, "nothing.example", 80);
     let upstream = upstream_with(&key, AddressPolicy::Standalone, Names::Fixed(vec![]));
-    let error = upstream.send(post("")).await.unwrap_err();
+    let error = upstream.ask(post("")).await.unwrap_err();
     assert!(matches!(error, SendError::Dns(_)), "{error:?}");
     // A label longer than 63 characters never reaches a name server.
     let key = self::key(Scheme::Http, &format!("{}.invalid", "x".repeat(70)), 80);
     let error = upstream_with(&key, AddressPolicy::Standalone, Names::System)
-        .send(post(""))
+        .ask(post(""))
         .await;
     let error = error.unwrap_err();
     assert!(matches!(error, SendError::Dns(_)), "{error:?}");
@@ -86,7 +86,7 @@ async fn a_refused_connection_says_so() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let error = upstream(closed).send(post("")).await.unwrap_err();
+    let error = upstream(closed).ask(post("")).await.unwrap_err();
     assert!(matches!(error, SendError::Connect(_)), "{error:?}");
     assert!(!error.sent());
 }
@@ -101,7 +101,7 @@ async fn a_connection_that_takes_too_long_is_given_up() {
     let mut key = key(Scheme::Https, "127.0.0.1", address.port());
     key.connect = Duration::from_millis(50);
     let upstream = upstream_with(&key, AddressPolicy::Standalone, Names::System);
-    let error = upstream.send(post("")).await.unwrap_err();
+    let error = upstream.ask(post("")).await.unwrap_err();
     assert!(matches!(error, SendError::ConnectTimeout { .. }), "{error:?}");
     assert!(!error.sent());
 }

@@ -26,7 +26,7 @@ async fn what_arrives_together_comes_as_one_piece() {
     })
     .await;
     let upstream = upstream(address);
-    let mut body = upstream.send(post("")).await.unwrap().into_body();
+    let mut body = upstream.ask(post("")).await.unwrap().into_body();
     let expected = (0..100)
         .map(|n| format!("data {n:>3}"))
         .collect::<Vec<_>>()
@@ -37,7 +37,7 @@ async fn what_arrives_together_comes_as_one_piece() {
     assert!(body.is_over(), "the end came with the last piece");
     assert!(body.piece().await.is_none());
     assert_eq!(
-        text(upstream.send(post("")).await.unwrap()).await,
+        text(upstream.ask(post("")).await.unwrap()).await,
         "ok",
         "the connection is free again"
     );
@@ -55,7 +55,7 @@ async fn the_first_piece_does_not_wait_for_the_second() {
         request(&mut stream).await;
     })
     .await;
-    let mut body = upstream(address).send(post("")).await.unwrap().into_body();
+    let mut body = upstream(address).ask(post("")).await.unwrap().into_body();
     assert_eq!(body.piece().await.unwrap().unwrap(), "firstse");
 }
 
@@ -78,7 +78,7 @@ async fn a_dropped_body_closes_the_connection_at_once() {
     })
     .await;
     let upstream = upstream(address);
-    let mut body = upstream.send(post("")).await.unwrap().into_body();
+    let mut body = upstream.ask(post("")).await.unwrap().into_body();
     body.piece().await.unwrap().unwrap();
     drop(body);
     tokio::time::timeout(Duration::from_secs(2), was_closed.recv())
@@ -100,7 +100,7 @@ async fn a_dropped_call_closes_the_connection_at_once() {
         }
     })
     .await;
-    let call = tokio::spawn(async move { upstream(address).send(post("")).await.map(drop) });
+    let call = tokio::spawn(async move { upstream(address).ask(post("")).await.map(drop) });
     assert_eq!(was_closed.recv().await, Some("asked"));
     call.abort();
     let closed = tokio::time::timeout(Duration::from_secs(2), was_closed.recv())
@@ -140,7 +140,7 @@ async fn bodies_come_whole_however_they_are_framed_and_cut() {
             .await;
             let upstream = upstream(address);
             assert_eq!(
-                text(upstream.send(post("")).await.unwrap()).await,
+                text(upstream.ask(post("")).await.unwrap()).await,
                 long,
                 "in steps of {step}"
             );
@@ -159,7 +159,7 @@ async fn a_head_may_come_byte_by_byte() {
         request(&mut stream).await;
     })
     .await;
-    let response = upstream(address).send(post("")).await.unwrap();
+    let response = upstream(address).ask(post("")).await.unwrap();
     assert_eq!(response.headers()["content-length"], "2");
     assert_eq!(text(response).await, "ok");
 }
@@ -182,7 +182,7 @@ async fn a_cut_body_is_an_error_after_what_came_of_it() {
             }
         })
         .await;
-        let mut body = upstream(address).send(post("")).await.unwrap().into_body();
+        let mut body = upstream(address).ask(post("")).await.unwrap().into_body();
         assert_eq!(body.piece().await.unwrap().unwrap(), "hello");
         let error = body.piece().await.unwrap().unwrap_err();
         assert_eq!(
@@ -205,7 +205,7 @@ async fn what_is_no_response_is_refused() {
     ];
     for answer in table {
         let (address, _seen) = echo(answer.into()).await;
-        let error = upstream(address).send(post("")).await.unwrap_err();
+        let error = upstream(address).ask(post("")).await.unwrap_err();
         assert!(matches!(error, SendError::Head(_)), "{error:?}");
     }
 }
@@ -216,7 +216,7 @@ async fn a_redirect_is_a_response() {
         b"HTTP/1.1 307 Moved\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n".to_vec(),
     )
     .await;
-    let response = upstream(address).send(post("")).await.unwrap();
+    let response = upstream(address).ask(post("")).await.unwrap();
     assert_eq!(response.status(), StatusCode::TEMPORARY_REDIRECT);
     assert!(response.into_body().is_over());
     seen.recv().await.unwrap();
@@ -238,7 +238,7 @@ async fn a_refusal_before_the_whole_request_was_sent_is_delivered() {
         tokio::time::sleep(Duration::from_secs(5)).await;
     })
     .await;
-    let response = upstream(address).send(post(&"x".repeat(32 << 20))).await.unwrap();
+    let response = upstream(address).ask(post(&"x".repeat(32 << 20))).await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(text(response).await, "big");
 }
@@ -256,7 +256,7 @@ async fn a_large_request_is_sent_while_its_answer_comes() {
         say(&mut stream, "y ok").await;
     })
     .await;
-    let response = upstream(address).send(post(&"x".repeat(8 << 20))).await.unwrap();
+    let response = upstream(address).ask(post(&"x".repeat(8 << 20))).await.unwrap();
     assert_eq!(text(response).await, "early ok");
 }
 
@@ -272,7 +272,7 @@ async fn a_sent_body_is_not_kept() {
     let request = Request::post("/")
         .body(RequestBody::Whole(Segments::from(bytes.clone()).into()))
         .unwrap();
-    let response = upstream(address).send(request).await.unwrap();
+    let response = upstream(address).ask(request).await.unwrap();
     assert!(bytes.is_unique(), "only the caller's clone is left");
     drop(response);
 }
@@ -286,7 +286,7 @@ async fn a_ten_megabyte_line_passes() {
     );
     let (address, _seen) = echo(answer.into()).await;
     let upstream = upstream(address);
-    let mut body = upstream.send(post("")).await.unwrap().into_body();
+    let mut body = upstream.ask(post("")).await.unwrap().into_body();
     let mut length = 0;
     while let Some(piece) = body.piece().await {
         let piece = piece.unwrap();
@@ -299,7 +299,7 @@ async fn a_ten_megabyte_line_passes() {
     }
     assert_eq!(length, line.len());
     let whole = upstream
-        .send(post(""))
+        .ask(post(""))
         .await
         .unwrap()
         .into_body()
@@ -320,7 +320,7 @@ async fn a_body_longer_than_wanted_is_not_collected() {
         let (address, _seen) = echo(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{body}").into()).await;
         let upstream = upstream(address);
         let refused = upstream
-            .send(post(""))
+            .ask(post(""))
             .await
             .unwrap()
             .into_body()
@@ -331,7 +331,7 @@ async fn a_body_longer_than_wanted_is_not_collected() {
             "{framing}"
         );
         let taken = upstream
-            .send(post(""))
+            .ask(post(""))
             .await
             .unwrap()
             .into_body()
@@ -343,8 +343,8 @@ async fn a_body_longer_than_wanted_is_not_collected() {
 }
 
 fn tokio_stream(
-    pieces: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>,
-) -> impl futures_util::Stream<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send {
+    pieces: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + Sync + 'static>,
+) -> impl futures_util::Stream<Item = Result<http_body::Frame<Bytes>, std::io::Error>> + Send + Sync {
     futures_util::stream::iter(
         pieces
             .into_iter()
@@ -360,9 +360,9 @@ async fn a_streamed_body_is_sent_in_chunks_or_with_its_length() {
     let upstream = upstream(address);
     let body = Full::new(Bytes::from_static(b"whole"))
         .map_err(|never| match never {})
-        .boxed_unsync();
+        .boxed();
     let request = Request::post("/").body(RequestBody::Streamed(body)).unwrap();
-    text(upstream.send(request).await.unwrap()).await;
+    text(upstream.ask(request).await.unwrap()).await;
     assert!(
         seen.recv()
             .await
@@ -372,9 +372,9 @@ async fn a_streamed_body_is_sent_in_chunks_or_with_its_length() {
     );
 
     let body = StreamBody::new(tokio_stream([b"one".to_vec(), vec![], b"three".to_vec()]));
-    let body = body.map_err(Into::into).boxed_unsync();
+    let body = body.map_err(Into::into).boxed();
     let request = Request::post("/").body(RequestBody::Streamed(body)).unwrap();
-    text(upstream.send(request).await.unwrap()).await;
+    text(upstream.ask(request).await.unwrap()).await;
     let (number, head) = seen.recv().await.unwrap();
     assert!(head.contains("transfer-encoding: chunked\r\n\r\n"), "{head}");
     assert_eq!(number, 1, "on a fresh connection");
@@ -398,9 +398,9 @@ async fn a_streamed_body_that_fails_ends_the_call() {
     ];
     let body = StreamBody::new(futures_util::stream::iter(pieces))
         .map_err(Into::into)
-        .boxed_unsync();
+        .boxed();
     let request = Request::post("/").body(RequestBody::Streamed(body)).unwrap();
-    let error = upstream(address).send(request).await.unwrap_err();
+    let error = upstream(address).ask(request).await.unwrap_err();
     assert!(matches!(error, SendError::Body(_)), "{error:?}");
     let seen = was_closed.recv().await.unwrap();
     assert!(

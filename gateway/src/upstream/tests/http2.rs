@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::*;
 
 /// A certificate authority and a server certificate for `name`.
-fn certificates(name: &str) -> (String, rustls::ServerConfig) {
+pub(super) fn certificates(name: &str) -> (String, rustls::ServerConfig) {
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();
@@ -62,7 +62,12 @@ where
     .await
 }
 
-fn tls_upstream(address: SocketAddr, host: &str, ca: Option<&str>, server_name: Option<&str>) -> Upstream {
+pub(super) fn tls_upstream(
+    address: SocketAddr,
+    host: &str,
+    ca: Option<&str>,
+    server_name: Option<&str>,
+) -> Upstream {
     let mut key = key(Scheme::Https, host, address.port());
     key.ca = ca.map(Into::into);
     key.server_name = server_name.map(Into::into);
@@ -96,7 +101,7 @@ async fn certificates_are_checked_against_the_authority_and_the_name() {
         let upstream = tls_upstream(address, host, ca.map(String::as_str), server_name);
         let case = format!("{host} {server_name:?} with authority {}", ca.is_some());
         for _ in 0..2 {
-            match upstream.send(post("x")).await {
+            match upstream.ask(post("x")).await {
                 Ok(response) => {
                     assert!(good, "{case}");
                     assert_eq!(text(response).await, "ok");
@@ -129,12 +134,12 @@ async fn a_tls_connection_is_kept_and_large_bodies_pass_both_ways() {
     let upstream = tls_upstream(address, "api.test", Some(&ca), None);
     for size in [10, 1_000_000, 20] {
         let body = "x".repeat(size);
-        let answer = text(upstream.send(post(&body)).await.unwrap()).await;
+        let answer = text(upstream.ask(post(&body)).await.unwrap()).await;
         assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{size}");
     }
 }
 
-type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type Reply = Response<BoxBody<Bytes, Infallible>>;
 
 /// An HTTP/2 server.
 async fn over_http2<F>(
@@ -162,7 +167,7 @@ fn channel_body(pieces: mpsc::Receiver<&'static str>) -> Reply {
             pieces,
         ))
     });
-    Response::new(StreamBody::new(stream).boxed_unsync())
+    Response::new(StreamBody::new(stream).boxed())
 }
 
 async fn describe(request: Request<hyper::body::Incoming>) -> Reply {
@@ -177,7 +182,7 @@ async fn describe(request: Request<hyper::body::Incoming>) -> Reply {
         parts.headers.get("connection"),
         String::from_utf8_lossy(&body),
     );
-    Response::new(http_body_util::Full::new(text.into()).boxed_unsync())
+    Response::new(http_body_util::Full::new(text.into()).boxed())
 }
 
 #[tokio::test]
@@ -199,7 +204,7 @@ async fn http2_is_spoken_where_it_is_offered_and_shared() {
                     .header("connection", "close")
                     .body(RequestBody::Whole(spliced().into()))
                     .unwrap();
-                text(upstream.send(request).await.unwrap()).await
+                text(upstream.ask(request).await.unwrap()).await
             })
         })
         .collect();
@@ -233,7 +238,7 @@ async fn a_full_http2_connection_gets_company() {
     let mut open = Vec::new();
     for _ in 0..5 {
         let call = async {
-            let mut body = upstream.send(post("")).await.unwrap().into_body();
+            let mut body = upstream.ask(post("")).await.unwrap().into_body();
             body.piece().await.unwrap().unwrap();
             body
         };
@@ -268,7 +273,7 @@ async fn http2_pieces_that_arrive_together_come_as_one_and_a_drop_resets_the_str
     })
     .await;
     let upstream = tls_upstream(address, "api.test", Some(&ca), None);
-    let mut body = upstream.send(post("")).await.unwrap().into_body();
+    let mut body = upstream.ask(post("")).await.unwrap().into_body();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(body.piece().await.unwrap().unwrap(), "datadatadatadatadata");
     drop(body);
@@ -293,7 +298,7 @@ async fn a_request_on_an_http2_connection_that_goes_away_is_sent_again() {
                 if number == 0 && body == "2" {
                     std::future::pending::<()>().await;
                 }
-                Response::new(http_body_util::Full::new(body).boxed_unsync())
+                Response::new(http_body_util::Full::new(body).boxed())
             }
         });
         // The first connection breaks over its second request.
@@ -309,6 +314,6 @@ async fn a_request_on_an_http2_connection_that_goes_away_is_sent_again() {
     })
     .await;
     let upstream = tls_upstream(address, "api.test", Some(&ca), None);
-    assert_eq!(text(upstream.send(post("1")).await.unwrap()).await, "1");
-    assert_eq!(text(upstream.send(post("2")).await.unwrap()).await, "2");
+    assert_eq!(text(upstream.ask(post("1")).await.unwrap()).await, "1");
+    assert_eq!(text(upstream.ask(post("2")).await.unwrap()).await, "2");
 }

@@ -16,7 +16,7 @@ async fn a_request_goes_out_whole_and_its_connection_is_used_again() {
             .header("authorization", "Bearer k")
             .body(RequestBody::Whole(spliced().into()))
             .unwrap();
-        let response = upstream.send(request).await.unwrap();
+        let response = upstream.ask(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(text(response).await, "ok");
         let expected = format!(
@@ -31,8 +31,8 @@ async fn a_request_goes_out_whole_and_its_connection_is_used_again() {
 async fn requests_at_the_same_time_have_connections_of_their_own() {
     let (address, mut seen) = echo(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart".to_vec()).await;
     let upstream = upstream(address);
-    let first = upstream.send(post("")).await.unwrap();
-    let second = upstream.send(post("")).await.unwrap();
+    let first = upstream.ask(post("")).await.unwrap();
+    let second = upstream.ask(post("")).await.unwrap();
     assert_eq!(
         (seen.recv().await.unwrap().0, seen.recv().await.unwrap().0),
         (0, 1)
@@ -59,12 +59,12 @@ async fn a_dead_kept_connection_is_replaced_once() {
         })
         .await;
         let upstream = upstream(address);
-        let (first, second) = tokio::join!(upstream.send(post("1")), upstream.send(post("2")));
+        let (first, second) = tokio::join!(upstream.ask(post("1")), upstream.ask(post("2")));
         assert_eq!(
             (text(first.unwrap()).await, text(second.unwrap()).await),
             ("ok".into(), "ok".into())
         );
-        let third = upstream.send(post("3")).await.unwrap();
+        let third = upstream.ask(post("3")).await.unwrap();
         assert_eq!(text(third).await, "ok", "reset: {reset}");
     }
 }
@@ -87,14 +87,14 @@ async fn connections_that_the_upstream_closed_while_idle_are_not_used() {
     })
     .await;
     let upstream = upstream(address);
-    let (first, second) = tokio::join!(upstream.send(post("1")), upstream.send(post("2")));
+    let (first, second) = tokio::join!(upstream.ask(post("1")), upstream.ask(post("2")));
     text(first.unwrap()).await;
     text(second.unwrap()).await;
     all_closed.recv().await.unwrap();
     all_closed.recv().await.unwrap();
     tokio::task::yield_now().await;
     assert!(upstream.connections.take_h1().is_none());
-    assert_eq!(text(upstream.send(post("3")).await.unwrap()).await, "ok");
+    assert_eq!(text(upstream.ask(post("3")).await.unwrap()).await, "ok");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_fresh_connection_that_dies_is_not_replaced() {
         }
     })
     .await;
-    let error = upstream(address).send(post("x")).await.unwrap_err();
+    let error = upstream(address).ask(post("x")).await.unwrap_err();
     assert!(matches!(error, SendError::Closed(_)), "{error:?}");
     assert!(error.sent());
     assert_eq!(connections.load(Ordering::Relaxed), 1);
@@ -124,11 +124,8 @@ async fn a_kept_connection_that_dies_within_its_answer_is_not_replaced() {
     })
     .await;
     let upstream = upstream(address);
-    text(upstream.send(post("1")).await.unwrap()).await;
-    assert!(matches!(
-        upstream.send(post("2")).await,
-        Err(SendError::Closed(_))
-    ));
+    text(upstream.ask(post("1")).await.unwrap()).await;
+    assert!(matches!(upstream.ask(post("2")).await, Err(SendError::Closed(_))));
 }
 
 #[tokio::test]
@@ -148,11 +145,11 @@ async fn a_released_body_gives_its_connection_back() {
     })
     .await;
     let upstream = upstream(address);
-    let mut body = upstream.send(post("")).await.unwrap().into_body();
+    let mut body = upstream.ask(post("")).await.unwrap().into_body();
     assert_eq!(body.piece().await.unwrap().unwrap(), "done");
     body.release();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(text(upstream.send(post("")).await.unwrap()).await, "ok");
+    assert_eq!(text(upstream.ask(post("")).await.unwrap()).await, "ok");
 }
 
 #[tokio::test]
@@ -167,7 +164,7 @@ async fn a_connection_that_cannot_be_kept_is_not() {
         let (address, mut seen) = echo(answer.into()).await;
         let upstream = upstream(address);
         for number in 0..2 {
-            assert_eq!(text(upstream.send(post("")).await.unwrap()).await, "ok");
+            assert_eq!(text(upstream.ask(post("")).await.unwrap()).await, "ok");
             assert_eq!(seen.recv().await.unwrap().0, number, "{answer:?}");
         }
     }
@@ -188,13 +185,13 @@ async fn free_connections_are_closed_in_time() {
     .await;
     let mut upstream = upstream(address);
     upstream.connections = Connections::new(Duration::from_millis(50));
-    text(upstream.send(post("")).await.unwrap()).await;
+    text(upstream.ask(post("")).await.unwrap()).await;
     tokio::time::timeout(Duration::from_secs(2), was_closed.recv())
         .await
         .unwrap()
         .unwrap();
     assert_eq!(
-        text(upstream.send(post("")).await.unwrap()).await,
+        text(upstream.ask(post("")).await.unwrap()).await,
         "ok",
         "and a new one is opened"
     );

@@ -17,6 +17,36 @@ const ROUTES: [(&str, &str); 8] = [
 ];
 
 #[tokio::test]
+async fn the_routes_can_be_closed_wholly_or_for_changes() {
+    let upstream = Upstream::start().await;
+    for (routes, code) in [
+        ("ReadOnly", "admin_routes_read_only"),
+        ("Disabled", "unknown_route"),
+    ] {
+        let launch = Gateway::with(fixture(&upstream, ["a"])).arguments(&["--admin-routes", routes]);
+        let gateway = launch.start().await;
+        for (method, path) in ROUTES {
+            let answer = gateway
+                .client()
+                .request(method, path)
+                .json(&json!({}))
+                .send()
+                .await;
+            if routes == "ReadOnly" && method == "GET" {
+                answer.expect(200);
+            } else {
+                let status = if routes == "ReadOnly" { 403 } else { 404 };
+                assert_eq!(
+                    answer.openai_error(status)["code"],
+                    code,
+                    "{routes}: {method} {path}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_admin_keys_get_in() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(fixture(&upstream, ["a"])).await;

@@ -23,7 +23,7 @@ use crate::{
         reply::Reply,
         tag::{
             Sending, Subject, Tag,
-            asking::{Answer, Given, LimitedCaller, Want},
+            asking::{self, Answer, LimitedCaller, Want},
         },
     },
     store::memory::Taken,
@@ -67,11 +67,17 @@ impl Redis {
             limits: Arc::clone(&entry.limits),
             hold: held(admit.limits, admit.budgets, reserves.call),
         };
-        match self.ask_together(pick, reserves, &provider, &of_provider, Some(caller)).await {
+        match self
+            .ask_together(pick, reserves, &provider, &of_provider, Some(caller))
+            .await
+        {
             Answer::Given(given) => {
+                let given = given.claim();
                 let seat = self.seat_shared(now, admit, reserves, &entry, given.seat);
                 let seat = self.admitted(now, seat);
-                let picked = self.take_given(now, pick, reserves, patience, &provider, &given).await;
+                let picked = self
+                    .take_given(now, pick, reserves, patience, &provider, &given)
+                    .await;
                 return Ok((seat.keep(), picked));
             }
             Answer::Apart => {}
@@ -187,7 +193,11 @@ impl Redis {
             return self.pick_away(now, pick, reserves, patience).await;
         };
         match self.ask_together(pick, reserves, &tag, &epoch, None).await {
-            Answer::Given(given) => return self.take_given(now, pick, reserves, patience, &tag, &given).await,
+            Answer::Given(given) => {
+                return self
+                    .take_given(now, pick, reserves, patience, &tag, &given.claim())
+                    .await;
+            }
             Answer::Apart => {}
             Answer::Away => return self.pick_away(now, pick, reserves, patience).await,
         }
@@ -225,7 +235,11 @@ impl Redis {
             lane: Arc::clone(lane),
             concurrency: pick.provider.concurrency,
             // What no member counts needs not keep calls apart.
-            hold: if lane.text().counts_tokens() { reserves.attempt } else { 0 },
+            hold: if lane.text().counts_tokens() {
+                reserves.attempt
+            } else {
+                0
+            },
         };
         let answer = tag.asking.join(want, caller);
         // Nobody answers once the deadline is over, or the store is let go.
@@ -242,7 +256,7 @@ impl Redis {
         reserves: Reserves,
         patience: Duration,
         tag: &Arc<Tag>,
-        given: &Given,
+        given: &asking::Taken,
     ) -> Result<Picked<Hold>, Shortage> {
         let found = answer::Found {
             account: given.account.clone(),

@@ -16,12 +16,11 @@ use crate::redis::{
     args::Args,
     encode::calendar_args,
     link::{Away, Invocation, Urgency, Why},
-    record::Record,
     reply::Reply,
     scripts::ENTER,
     tag::{
         Context, Sending, Tag,
-        asking::{Answer, Asker, Given, LimitedCaller},
+        asking::{Answer, Asker, Given, LimitedCaller, Taken},
     },
 };
 
@@ -160,7 +159,7 @@ fn question(
     Some(ENTER.on(&keys).arg(args))
 }
 
-fn answer(tag: &Tag, askers: Vec<Asker>, first: u64, reply: &Reply) {
+fn answer(tag: &Arc<Tag>, askers: Vec<Asker>, first: u64, reply: &Reply) {
     let word = reply.text(0);
     if word == "unknown"
         && let Some(asker) = askers.first()
@@ -184,25 +183,16 @@ fn answer(tag: &Tag, askers: Vec<Asker>, first: u64, reply: &Reply) {
             let _ = asker.answer.send(Answer::Apart);
             continue;
         }
-        let given = Given {
+        let taken = Taken {
             account: account.to_owned(),
             lease: first + place,
             sequence,
             seat: seats + place,
         };
         sequence += 1;
-        let Asker {
-            want,
-            caller,
-            answer,
-        } = asker;
-        if let Err(Answer::Given(given)) = answer.send(Answer::Given(given)) {
-            tag.say(Record::cancel(given.lease, want.lane.model()));
-            if let Some(caller) = caller {
-                let leave = Record::leave(given.seat, None, &caller.limits.definition);
-                caller.tag.say(leave);
-            }
-        }
+        let given = Given::new(taken, tag, asker.want, asker.caller);
+        // Who has left gives it back.
+        let _ = asker.answer.send(Answer::Given(given));
     }
 }
 

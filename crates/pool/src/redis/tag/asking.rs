@@ -15,7 +15,10 @@ use tokio::{
 use super::Tag;
 use crate::{
     Lane,
-    redis::encode::{definition, name_calendars},
+    redis::{
+        encode::{definition, name_calendars},
+        record::Record,
+    },
 };
 
 /// The queue of those who wait to be asked for.
@@ -89,9 +92,18 @@ pub(in crate::redis) enum Answer {
     Away,
 }
 
-/// A place with the caller, where it has limits, and a lease.
+/// A place with the caller, where it has limits, and a lease, on their way to who asked. They are given back where that one
+/// has left meanwhile, also when it was told and did not hear it any more.
 #[derive(Debug)]
 pub(in crate::redis) struct Given {
+    taken: Taken,
+    /// Who takes them back; `None` once they have arrived.
+    unclaimed: Option<Unclaimed>,
+}
+
+/// What was given.
+#[derive(Clone, Debug, Default)]
+pub(in crate::redis) struct Taken {
     /// The credential's name in its namespace.
     pub(in crate::redis) account: String,
     /// The lease.
@@ -100,6 +112,13 @@ pub(in crate::redis) struct Given {
     pub(in crate::redis) sequence: u64,
     /// The caller's place; of no meaning where it has no limits.
     pub(in crate::redis) seat: u64,
+}
+
+#[derive(Debug)]
+struct Unclaimed {
+    tag: Arc<Tag>,
+    lane: Arc<Lane>,
+    caller: Option<LimitedCaller>,
 }
 
 /// For how long calls ask alone after something was not usual.
@@ -112,6 +131,45 @@ impl Want {
             && self.hold == other.hold
             && self.concurrency == other.concurrency
             && self.epoch == other.epoch
+    }
+}
+
+impl Given {
+    /// What was taken for an asker of `tag`.
+    pub(in crate::redis) fn new(
+        taken: Taken,
+        tag: &Arc<Tag>,
+        want: Want,
+        caller: Option<LimitedCaller>,
+    ) -> Self {
+        let unclaimed = Unclaimed {
+            tag: Arc::clone(tag),
+            lane: want.lane,
+            caller,
+        };
+        Self {
+            taken,
+            unclaimed: Some(unclaimed),
+        }
+    }
+
+    /// Takes it over: whoever does gives it back from now on.
+    pub(in crate::redis) fn claim(mut self) -> Taken {
+        self.unclaimed = None;
+        std::mem::take(&mut self.taken)
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        let Some(Unclaimed { tag, lane, caller }) = self.unclaimed.take() else {
+            return;
+        };
+        tag.say(Record::cancel(self.taken.lease, lane.model()));
+        if let Some(caller) = caller {
+            let leave = Record::leave(self.taken.seat, None, &caller.limits.definition);
+            caller.tag.say(leave);
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Many ask at once, and ask much.
 
-use std::time::Duration;
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use futures_util::future::join_all;
 use snapshot::{CallLimits, ClientName, QuotaWindow, Strategy};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::fleet::{Fleet, GENEROUS, PACE, heard, succeed, world};
+use super::fleet::{Fleet, GENEROUS, PACE, eventually, heard, succeed, world};
 use crate::{
     Admission, Denied, Lease, Member, NoneUsable, Outcome, Pool, Settled, Store,
     testing::{World, member, members, narrow, requests, tokens, with_quota},
@@ -164,7 +164,10 @@ async fn many_at_once_cost_few_scripts() {
     let enter = async |count: usize| {
         let asked = (0..count).map(|_| fleet.a().pool.enter(fleet.world.admit(), fleet.world.pick()));
         let all: Vec<Entered<_>> = join_all(asked).await;
-        assert!(all.iter().all(|one| matches!(one, Ok((_, Ok(_))))), "there is room for all");
+        assert!(
+            all.iter().all(|one| matches!(one, Ok((_, Ok(_))))),
+            "there is room for all"
+        );
         all
     };
     // The first fills the lane.
@@ -191,5 +194,23 @@ async fn those_who_leave_while_it_is_asked_for_them_hold_nothing() {
         drop(timeout(Duration::from_micros(moment * 50), asked).await);
     }
     heard(fleet.a()).await;
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn one_who_leaves_with_the_answer_unheard_holds_nothing() {
+    let mut world = world("ab");
+    world.limits.concurrency = Some(100);
+    let fleet = Fleet::start(world, 1, GENEROUS).await;
+    let (pool, world) = (&fleet.a().pool, &fleet.world);
+    drop(pool.enter(world.admit(), world.pick()).await);
+    fleet.is_quiet().await;
+    let mut asked = Box::pin(pool.enter(world.admit(), world.pick()));
+    let once = poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_pending())).await;
+    assert!(once, "the store is asked");
+    eventually("the store has given", async || !fleet.leftovers().is_empty()).await;
+    // The answer is there, and nobody looks at it.
+    sleep(Duration::from_millis(50)).await;
+    drop(asked);
     fleet.is_quiet().await;
 }
