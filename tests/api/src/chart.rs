@@ -83,16 +83,25 @@ impl Chart {
 
     /// The arguments of a part's container: of `gateway` or `operator`.
     pub fn arguments(&self, part: &str) -> Vec<String> {
+        let pod = self.pod(part);
+        let arguments = pod["spec"]["containers"][0]["args"].as_array();
+        let arguments = arguments.expect("it has arguments");
+        let text = |argument: &Value| argument.as_str().expect("an argument is text").to_owned();
+        arguments.iter().map(text).collect()
+    }
+
+    /// The pod that the Deployment of a part makes, without a name.
+    pub fn pod(&self, part: &str) -> Value {
         let name = format!("{}-{part}", self.release);
         let objects = self.render();
         let deployment = objects
             .iter()
             .find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == *name);
-        let container =
-            &deployment.expect("there is such a Deployment")["spec"]["template"]["spec"]["containers"][0];
-        let arguments = container["args"].as_array().expect("it has arguments");
-        let text = |argument: &Value| argument.as_str().expect("an argument is text").to_owned();
-        arguments.iter().map(text).collect()
+        let mut pod = deployment.expect("there is such a Deployment")["spec"]["template"].clone();
+        pod["apiVersion"] = "v1".into();
+        pod["kind"] = "Pod".into();
+        pod["metadata"]["namespace"] = self.namespace.as_str().into();
+        pod
     }
 
     /// Runs `helm install` with `arguments`.

@@ -260,6 +260,11 @@ impl Operator {
         exited.unwrap_or_default()
     }
 
+    /// Whether the process has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        self.process.exited().is_some()
+    }
+
     /// Ends the process with SIGKILL: it can hand nothing over.
     pub fn kill(&mut self) {
         self.process.kill();

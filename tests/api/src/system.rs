@@ -8,15 +8,20 @@ mod volume;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use harness::{Client, Fixture, Gateway, Launch, Redis, Upstream};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use self::{network::Network, volume::Volume};
 use crate::{ApiServer, Chart, Operator, OperatorLaunch, operator::RELEASE};
 
 pub use self::{detour::Detour, objects::said};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where operators listen, each at an address of its own, and where upstreams do.
 const OPERATOR_PORT: u16 = 9443;
@@ -47,6 +52,8 @@ pub struct System {
     network: Network,
     operator_arguments: Vec<String>,
     gateway_arguments: Vec<String>,
+    /// The pod of every gateway, without a name.
+    gateway_pod: Value,
     operators: Vec<OperatorSeat>,
     gateways: Vec<GatewaySeat>,
     /// Ways of gateways that can be parted from the operators: for each operator one.
@@ -113,6 +120,7 @@ impl System {
             network,
             operator_arguments: chart.arguments("operator"),
             gateway_arguments,
+            gateway_pod: chart.pod("gateway"),
             operators: Vec::new(),
             gateways: Vec::new(),
             apart: Vec::new(),
@@ -195,13 +203,28 @@ impl System {
         self.operators[number].process = Some(launch.start().await);
     }
 
+    /// Starts the operators that have ended by themselves, as a kubelet does, and says which these were.
+    pub async fn restart_ended_operators(&mut self) -> Vec<usize> {
+        let mut ended = Vec::new();
+        for (number, seat) in self.operators.iter_mut().enumerate() {
+            if let Some(process) = seat.process.take_if(Operator::ended) {
+                self.past_logs.push_str(&process.log());
+                ended.push(number);
+            }
+        }
+        for &number in &ended {
+            self.start_operator(number).await;
+        }
+        ended
+    }
+
     /// The operator `number`. Fails when it has ended.
     pub fn operator(&self, number: usize) -> &Operator {
         let process = self.operators[number].process.as_ref();
         process.expect("the operator was started again")
     }
 
-    /// Its way to the API server.
+    /// The way of the operator `number` to the API server.
     pub fn way_to_api_server(&self, number: usize) -> &Detour {
         &self.operators[number].way
     }
@@ -252,13 +275,24 @@ impl System {
         self.apart.iter().for_each(Detour::swallow);
     }
 
-    /// Ends what [`System::part`] began.
+    /// The same, and ends their connections: nobody listens.
+    pub fn cut(&self) {
+        self.apart.iter().for_each(Detour::close);
+    }
+
+    /// Ends what [`System::part`] or [`System::cut`] began.
     pub fn unite(&self) {
         self.apart.iter().for_each(Detour::open);
     }
 
     async fn add_gateway(&mut self, discovery: String) {
-        let volume = Volume::mount(self.server, self.client.clone(), &self.namespace).await;
+        let name = format!("{RELEASE}-gateway-{}", self.gateways.len());
+        let mut pod = self.gateway_pod.clone();
+        pod["metadata"]["name"] = name.as_str().into();
+        // Nobody schedules it; it is whom the gateway's token is for.
+        let applied = self.server.apply_objects(&[pod], &[]);
+        assert!(applied.success, "{}", applied.error);
+        let volume = Volume::mount(self.server, self.client.clone(), &self.namespace, &name).await;
         self.gateways.push(GatewaySeat {
             volume,
             discovery,
@@ -299,6 +333,15 @@ impl System {
     pub fn kill_gateway(&mut self, number: usize) {
         if let Some(mut process) = self.gateways[number].process.take() {
             process.kill();
+            self.past_logs.push_str(&process.log());
+        }
+    }
+
+    /// Ends the gateway `number` with SIGTERM and waits until it has said goodbye.
+    pub async fn terminate_gateway(&mut self, number: usize) {
+        if let Some(mut process) = self.gateways[number].process.take() {
+            process.terminate();
+            process.exit(PATIENCE).await;
             self.past_logs.push_str(&process.log());
         }
     }

@@ -1,12 +1,11 @@
 //! What is new is served at once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cluster::System;
 use harness::eventually;
 
-/// What a busy machine may take for what is to take a second.
-const SOON: Duration = Duration::from_secs(10);
+use crate::trial::SOON;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_credential_is_ready_and_served_within_a_second() {
@@ -14,8 +13,9 @@ async fn a_new_credential_is_ready_and_served_within_a_second() {
     system.add_operators(1).await;
     system.add_gateways(2).await;
 
-    system.apply(&system.pool(["a"]));
     let started = Instant::now();
+    system.apply(&system.pool(["a"]));
+    let applied = started.elapsed();
     for gateway in system.gateways() {
         let client = gateway.client();
         eventually("the credential is served", SOON, || async {
@@ -25,25 +25,24 @@ async fn a_new_credential_is_ready_and_served_within_a_second() {
         .await;
     }
     let served = started.elapsed();
-    let (credential, _) = system
-        .until_condition("credentials/a", "Ready", "True/Ready")
-        .await;
-    println!(
-        "served by all after {served:?}, Ready after {:?}",
-        started.elapsed()
-    );
-    assert!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
-    assert_eq!(
-        credential["status"]["distribution"]["summary"], "2/2",
-        "{credential}"
+    let (credential, _) = system.until_condition("credentials/a", "Ready", "True").await;
+    let ready = started.elapsed();
+    println!("applied after {applied:?}, served by all after {served:?}, Ready after {ready:?}");
+    assert!(ready < SOON, "it took {ready:?}");
+    assert!(
+        credential["status"]["observedSecret"]["name"] == "a-key",
+        "{credential:#}"
     );
 
-    system.wait_for("credential/a", "Ready");
-    system.wait_for("credential/a", "Programmed");
-    for object in ["provider/p", "clientkey/app"] {
+    for object in ["credential/a", "provider/p", "clientkey/app"] {
         system.wait_for(object, "Ready");
+        system.wait_for(object, "Programmed");
     }
-    assert!(system.upstream().count() >= 2);
+    let credential = system.object("credentials/a").await;
+    assert_eq!(
+        credential["status"]["distribution"]["summary"], "2/2",
+        "{credential:#}"
+    );
     assert!(
         system
             .upstream()

@@ -2,14 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Fixture, eventually};
+use harness::Fixture;
 use http::Request;
 use serde_json::Value;
 
-use super::System;
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{PATIENCE, System};
 
 impl System {
     /// Applies objects.
@@ -35,6 +32,31 @@ impl System {
         self.kubectl(&["wait", object, &condition, &patience]);
     }
 
+    /// Puts another key into the Secret of a Credential of [`System::pool`], and returns the Secret's version.
+    pub fn rotate(&self, credential: &str, key: &str) -> String {
+        let name = format!("{credential}-key");
+        self.apply(
+            &Fixture::new()
+                .namespace(&self.namespace)
+                .secret(&name, &[("api-key", key)]),
+        );
+        self.kubectl(&[
+            "get",
+            "secret",
+            &name,
+            "--output=jsonpath={.metadata.resourceVersion}",
+        ])
+    }
+
+    /// Waits as `docs/operator.md` says until every gateway uses this version of a Credential's Secret.
+    pub fn wait_for_secret(&self, credential: &str, version: &str) {
+        let object = format!("credential/{credential}");
+        let observed = format!("--for=jsonpath={{.status.observedSecret.resourceVersion}}={version}");
+        let patience = format!("--timeout={}s", PATIENCE.as_secs());
+        self.kubectl(&["wait", &object, &observed, &patience]);
+        self.wait_for(&object, "Programmed");
+    }
+
     /// An object of ours, such as `credentials/a`; null when there is none.
     pub async fn object(&self, object: &str) -> Value {
         let namespace = &self.namespace;
@@ -56,17 +78,23 @@ impl System {
     /// Waits until an object of ours is `good`, and returns it and how long that took.
     pub async fn until(&self, object: &str, what: &str, good: impl Fn(&Value) -> bool) -> (Value, Duration) {
         let started = Instant::now();
-        let found = eventually(&format!("{object}: {what}"), PATIENCE, || async {
-            Some(self.object(object).await).filter(&good)
-        })
-        .await;
-        (found, started.elapsed())
+        loop {
+            let found = self.object(object).await;
+            if good(&found) {
+                return (found, started.elapsed());
+            }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{object}: {what}: not within {PATIENCE:?}: {found:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// Waits until a condition of an object of ours has this status and reason, such as `False/SecretMissing`.
+    /// Waits until a condition of an object of ours has this status, or this status and reason: `False/SecretMissing`.
     pub async fn until_condition(&self, object: &str, condition: &str, expected: &str) -> (Value, Duration) {
         self.until(object, &format!("{condition} is {expected}"), |object| {
-            said(object, condition) == expected
+            said(object, condition).starts_with(expected)
         })
         .await
     }

@@ -12,10 +12,8 @@ use kube::{Api, Client};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::PATIENCE;
 use crate::{ApiServer, operator::RELEASE};
-
-/// How long the operator may take to make its certificates on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether the certificates have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,13 +23,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Volume {
     folder: TempDir,
     namespace: String,
+    pod: String,
     mounting: JoinHandle<()>,
 }
 
 impl Volume {
-    /// Mounts token and certificates; the certificates from when the operator has made them, and again when it changes
-    /// them.
-    pub(super) async fn mount(server: &ApiServer, client: Client, namespace: &str) -> Self {
+    /// Mounts token and certificates for a pod that is there; the certificates from when the operator has made them, and
+    /// again when it changes them.
+    pub(super) async fn mount(server: &ApiServer, client: Client, namespace: &str, pod: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let maps: Api<ConfigMap> = Api::namespaced(client, namespace);
         let certificates = eventually("the operator has made its certificates", PATIENCE, || {
@@ -43,6 +42,7 @@ impl Volume {
             mounting: tokio::spawn(keep(maps, folder.path().join("ca.crt"), certificates)),
             folder,
             namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
         };
         volume.renew_token(server);
         volume
@@ -51,8 +51,19 @@ impl Volume {
     /// Puts a new token in the place of the one that is there.
     pub(super) fn renew_token(&self, server: &ApiServer) {
         let account = format!("{RELEASE}-gateway");
-        let token = server.token(&self.namespace, &account, &["roundhouse-discovery"]);
-        replace(&self.folder.path().join("token"), &token);
+        let token = server.kubectl(&[
+            "create",
+            "token",
+            &account,
+            "--namespace",
+            &self.namespace,
+            "--audience=roundhouse-discovery",
+            "--bound-object-kind=Pod",
+            "--bound-object-name",
+            &self.pod,
+        ]);
+        let token = token.trim_end();
+        replace(&self.folder.path().join("token"), token);
     }
 
     /// The flags that say where all this is.
