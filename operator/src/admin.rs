@@ -36,7 +36,7 @@ pub use delegated::{CLIENT_KEY_METADATA, Delegated};
 pub use identify::{Caller, Identify};
 pub use service::Admin;
 
-use crate::{gateways::Gateway, published::Publications};
+use crate::{gateways::Gateway, published::Publications, refusals::Refusals, serve::Telling};
 use access::Access;
 use control::Control;
 
@@ -78,12 +78,17 @@ pub struct Parts {
     pub settings: Settings,
 }
 
-/// The services, ready to be served over TLS: keys go through them.
-pub fn services(parts: Parts) -> (AdminServer<Admin>, DelegatedServer<Delegated>) {
+/// The services, ready to be served over TLS: keys go through them. Whom they refuse is told to `refusals`.
+pub fn services(
+    parts: Parts,
+    refusals: &Refusals,
+) -> (Telling<AdminServer<Admin>>, Telling<DelegatedServer<Delegated>>) {
     let (admin, delegated) = unserved(parts);
+    let admin = AdminServer::new(admin).max_decoding_message_size(MESSAGE_MAX);
+    let delegated = DelegatedServer::new(delegated).max_decoding_message_size(MESSAGE_MAX);
     (
-        AdminServer::new(admin).max_decoding_message_size(MESSAGE_MAX),
-        DelegatedServer::new(delegated).max_decoding_message_size(MESSAGE_MAX),
+        Telling::new(admin, refusals.clone()),
+        Telling::new(delegated, refusals.clone()),
     )
 }
 

@@ -6,6 +6,7 @@
 
 mod connection;
 mod services;
+mod telling;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -18,10 +19,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::services::{ServiceError, Services};
 use self::{
     connection::{converse, protocol},
     tls::{Tls, Unencrypted},
+};
+pub use self::{
+    services::{ServiceError, Services},
+    telling::Telling,
 };
 use crate::{authority::Presented, refusals::Refusals};
 

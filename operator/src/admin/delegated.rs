@@ -42,10 +42,10 @@ impl Delegated {
     async fn administrator(&self, metadata: &MetadataMap) -> Result<ClientName, Status> {
         let caller = self.identities.identify(metadata).await?;
         if caller.username != *self.gateway_user {
-            tracing::warn!(user = caller.username, "somebody who is no gateway was refused");
-            return Err(Status::permission_denied(
-                "this service is for the gateways of this installation",
-            ));
+            return Err(Status::permission_denied(format!(
+                "this service is for the gateways of this installation, and {} is none",
+                caller.username
+            )));
         }
         let key = metadata
             .get_bin(CLIENT_KEY_METADATA)

@@ -51,7 +51,6 @@ impl Admin {
     async fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
         let caller = self.0.people.identify(metadata).await?;
         if caller.username == *self.0.gateway_user {
-            tracing::warn!(user = caller.username, "a gateway was refused");
             return Err(Status::permission_denied("gateways may not administer"));
         }
         Ok(caller)

@@ -2,11 +2,15 @@
 
 use std::{fs, path::Path};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    SigningKey as _,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The group that may do everything.
 const ADMINISTRATORS: &str = "system:masters";
@@ -58,6 +62,36 @@ pub(crate) fn write(folder: &Path, port: u16) -> String {
         "current-context": "tests",
     })
     .to_string()
+}
+
+/// A token of a `ServiceAccount` with another end, signed with the key of the API server whose `folder` this is.
+pub(crate) fn token_ending(folder: &Path, token: &str, end: i64) -> String {
+    let key = fs::read_to_string(folder.join("tokens.key")).expect("the key is there");
+    let key = KeyPair::from_pem(&key).expect("the key is one");
+    let mut parts = token.split('.');
+    let mut part = || parts.next().expect("a token has three parts");
+    let (head, claims) = (part(), part());
+    let claims = URL_SAFE_NO_PAD.decode(claims).expect("claims are base64");
+    let mut claims: Value = serde_json::from_slice(&claims).expect("claims are JSON");
+    let begin = end - 3600;
+    for (claim, moment) in [("exp", end), ("iat", begin), ("nbf", begin)] {
+        claims[claim] = moment.into();
+    }
+    let said = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signature = key.sign(said.as_bytes()).expect("a key signs");
+    format!("{said}.{}", URL_SAFE_NO_PAD.encode(fixed(&signature)))
+}
+
+/// A signature of ECDSA on P-256 as tokens have it, both numbers in 32 bytes, from the form that certificates have.
+fn fixed(der: &[u8]) -> Vec<u8> {
+    // SEQUENCE, its length, INTEGER, its length, the number, and the other one.
+    let (first, rest) = der[4..].split_at(der[3].into());
+    let numbers = [first, &rest[2..]];
+    let padded = numbers.map(|number| {
+        let number = &number[number.len().saturating_sub(32)..];
+        [&vec![0; 32 - number.len()], number].concat()
+    });
+    padded.concat()
 }
 
 fn key_pair() -> KeyPair {

@@ -8,6 +8,7 @@
 )]
 
 mod chart;
+mod crowd;
 mod identities;
 mod operator;
 mod process;
@@ -16,6 +17,7 @@ mod server;
 mod system;
 
 pub use chart::Chart;
+pub use crowd::make;
 pub use operator::{Operator, OperatorLaunch};
 pub use programs::Output;
 pub use server::ApiServer;

@@ -261,7 +261,7 @@ impl Operator {
     }
 
     /// Whether the process has ended by itself.
-    pub fn ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.process.exited().is_some()
     }
 

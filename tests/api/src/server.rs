@@ -146,6 +146,12 @@ impl ApiServer {
         self.kubectl(&arguments).trim_end().to_owned()
     }
 
+    /// The same token with another end, in seconds since the Unix epoch: nobody else can make one that has ended
+    /// already.
+    pub fn token_ending(&self, token: &str, end: i64) -> String {
+        identities::token_ending(self.folder.path(), token, end)
+    }
+
     /// The kubeconfig of a `ServiceAccount`, as a file: for a process that is to have its rights and no others.
     pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         let path = self.folder.path().join(format!("kubeconfig-{}", number()));

@@ -6,6 +6,7 @@
     reason = "the times that things took are for people; a busy machine is no failure"
 )]
 
+mod callers;
 mod creation;
 mod leaders;
 mod outage;
@@ -14,3 +15,5 @@ mod removal;
 mod rotation;
 mod secrets;
 mod trial;
+mod people;
+mod thousand;

@@ -36,7 +36,7 @@ impl Operator<'_> {
         parts.add("gateways", async move { match gateways.forget().await {} });
 
         let gateway_identities = Reviewer::new(self.client.clone(), discovery::AUDIENCE, self.clock.clone());
-        let (admin, delegated) = admin::services(self.administration(&gateway_identities));
+        let (admin, delegated) = admin::services(self.administration(&gateway_identities), &refusals);
         let services = Services::new()?.with(admin).with(delegated);
         let (publications, clock) = (self.publications.clone(), self.clock.clone());
         let gateways = self.gateways.clone();

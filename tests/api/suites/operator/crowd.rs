@@ -1,37 +1,9 @@
 //! Many objects at once, and much that is none of the operator's business.
 
-use cluster::{ApiServer, OperatorLaunch};
-use http::Request;
-use kube::Client;
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use cluster::{ApiServer, OperatorLaunch, make};
+use serde_json::json;
 
 use super::{CANARY, PROVIDER, credential, secret};
-
-/// Calls at a time.
-const CALLS: usize = 8;
-
-/// Makes objects, several at a time.
-async fn make(client: &Client, path: &str, objects: impl IntoIterator<Item = Value>) {
-    let mut calls = JoinSet::new();
-    for object in objects {
-        if calls.len() >= CALLS {
-            let done = calls.join_next().await;
-            done.expect("there are some").expect("no call panics");
-        }
-        let (client, path) = (client.clone(), path.to_owned());
-        calls.spawn(async move {
-            let request = Request::post(path)
-                .header("content-type", "application/json")
-                .body(object.to_string().into_bytes())
-                .expect("a request is whole");
-            client.request_text(request).await.map(drop).expect("it is made");
-        });
-    }
-    while let Some(done) = calls.join_next().await {
-        done.expect("no call panics");
-    }
-}
 
 #[tokio::test]
 async fn a_thousand_credentials_are_compiled_a_few_times_and_fit_into_memory() {
