@@ -8,9 +8,11 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use resources::Identity;
-use tokio::{
-    sync::mpsc,
-    time::{interval, timeout},
+use tokio::{sync::mpsc, time::interval};
+
+use crate::{
+    kubernetes::{FIELD_MANAGER, call},
+    watch::Party,
 };
 
 /// Takes notes of what happened. Cheap to clone. When there are too many, the newest are left out: what is true at
@@ -37,8 +39,6 @@ pub struct Note {
 
 /// Notes that wait at most.
 const WAITING: usize = 512;
-/// How long one may take.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// How long apart two are at least.
 const APART: Duration = Duration::from_millis(50);
 /// The longest message that an API server takes is 1 kB.
@@ -61,28 +61,21 @@ impl Events {
 }
 
 /// Writes Events of the notes that come, at most 20 in a second, until nobody takes notes any more. `instance` is the
-/// name of this replica.
-pub async fn run(client: Client, instance: String, mut notes: mpsc::Receiver<Note>) {
+/// name of this replica. One that cannot be written is left out.
+pub async fn run(client: Client, party: Party, instance: String, mut notes: mpsc::Receiver<Note>) {
     let reporter = Reporter {
-        controller: crate::status::MANAGER.to_owned(),
+        controller: FIELD_MANAGER.to_owned(),
         instance: Some(instance),
     };
     let recorder = Recorder::new(client, reporter);
     let mut pace = interval(APART);
-    let mut is_failing = false;
     while let Some(note) = notes.recv().await {
         pace.tick().await;
         let object = note.reference();
         let event = note.event();
-        match timeout(DEADLINE, recorder.publish(&event, &object)).await {
-            Ok(Ok(())) => is_failing = false,
-            Ok(Err(error)) if !std::mem::replace(&mut is_failing, true) => {
-                tracing::warn!(%error, "Events cannot be written");
-            }
-            Err(_) if !std::mem::replace(&mut is_failing, true) => {
-                tracing::warn!("Events cannot be written: no answer within {DEADLINE:?}");
-            }
-            Ok(Err(_)) | Err(_) => {}
+        match call(recorder.publish(&event, &object)).await {
+            Ok(()) => party.works(),
+            Err(error) => party.fails(&error),
         }
     }
 }

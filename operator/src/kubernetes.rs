@@ -6,6 +6,7 @@ use anyhow::Context;
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use kube::{
     Client, Config,
+    api::PostParams,
     client::{Body, ConfigExt},
     config::{KubeConfigOptions, Kubeconfig},
 };
@@ -29,6 +30,8 @@ pub enum CallError {
     Refused {
         /// The status code.
         code: u16,
+        /// Why, in one word, such as `AlreadyExists`.
+        reason: String,
         /// What the API server says.
         message: String,
     },
@@ -53,6 +56,11 @@ impl CallError {
             Self::TimedOut | Self::Broken(_) => None,
         }
     }
+
+    /// Whether somebody else made, changed or deleted the object first: what is there now decides.
+    pub const fn is_lost_race(&self) -> bool {
+        matches!(self.code(), Some(404 | 409))
+    }
 }
 
 impl From<kube::Error> for CallError {
@@ -60,6 +68,7 @@ impl From<kube::Error> for CallError {
         if let kube::Error::Api(status) = error {
             return Self::Refused {
                 code: status.code,
+                reason: status.reason,
                 message: status.message,
             };
         }
@@ -81,6 +90,14 @@ pub async fn call<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Resu
     match tokio::time::timeout(CALL, call).await {
         Ok(done) => done.map_err(CallError::from),
         Err(_) => Err(CallError::TimedOut),
+    }
+}
+
+/// How objects are made and replaced: in the name of this process.
+pub fn post() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
     }
 }
 

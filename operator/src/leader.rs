@@ -12,10 +12,7 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
-use kube::{
-    Api, Client,
-    api::{ObjectMeta, PostParams},
-};
+use kube::{Api, Client, api::ObjectMeta};
 use pool::Clock;
 use prometheus::{IntGauge, Registry};
 use tokio::{
@@ -24,6 +21,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::{
+    kubernetes::{CallError, call, post},
+    watch::Party,
+};
 use step::{Seen, Step};
 
 /// Settings of the election.
@@ -54,8 +55,6 @@ pub enum Lost {
     Late,
 }
 
-/// How long one request may take.
-const REQUEST: Duration = Duration::from_secs(5);
 /// How long giving the Lease back may take at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -87,6 +86,7 @@ pub fn meter(registry: &Registry) -> prometheus::Result<IntGauge> {
 /// says whether this replica leads. Fails when it has led and must not go on.
 pub async fn run(
     client: Client,
+    party: Party,
     settings: LeaderSettings,
     clock: Arc<dyn Clock>,
     meter: IntGauge,
@@ -98,7 +98,7 @@ pub async fn run(
         settings,
         clock,
         seen: Seen::default(),
-        is_failing: false,
+        party,
     };
     let Some(renewed) = end.run_until_cancelled(candidate.acquire()).await else {
         return Ok(());
@@ -123,42 +123,45 @@ struct Candidate {
     settings: LeaderSettings,
     clock: Arc<dyn Clock>,
     seen: Seen,
-    /// Whether the latest request failed, so that it is logged once.
-    is_failing: bool,
+    party: Party,
 }
 
 impl Candidate {
     /// Waits for the Lease. Returns when the request began that got it: nobody saw it earlier.
     async fn acquire(&mut self) -> Instant {
         loop {
-            let began = Instant::now();
-            let tried = timeout(REQUEST, self.look_and_take()).await;
-            match tried.map_err(|_| None).and_then(|tried| tried.map_err(Some)) {
-                Ok(true) => return began,
-                Ok(false) => self.is_failing = false,
-                Err(error) => self.fail(error.as_ref()),
+            match self.look_and_take().await {
+                Ok(taken) => {
+                    self.party.works();
+                    if let Some(began) = taken {
+                        return began;
+                    }
+                }
+                Err(error) => self.party.fails(&error),
             }
             sleep(self.pause()).await;
         }
     }
 
-    async fn look_and_take(&mut self) -> kube::Result<bool> {
-        let lease = self.leases.get_opt(&self.settings.name).await?;
+    /// When the request began that took it; `None` when another has it.
+    async fn look_and_take(&mut self) -> Result<Option<Instant>, CallError> {
+        let lease = call(self.leases.get_opt(&self.settings.name)).await?;
         self.seen.look(lease, Instant::now());
         let step = self
             .seen
             .step(&self.settings.identity, self.settings.lease, Instant::now());
         match step {
-            Step::Wait => return Ok(false),
+            Step::Wait => return Ok(None),
             Step::Create | Step::Take | Step::Renew => {}
         }
+        let began = Instant::now();
         match self
             .write(self.settings.identity.clone(), self.settings.lease)
             .await
         {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Some(began)),
             // Another was quicker; what it wrote is read the next time.
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
+            Err(error) if error.code() == Some(409) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -183,30 +186,34 @@ impl Candidate {
     async fn renew(&mut self) -> Result<Instant, Lost> {
         loop {
             let began = Instant::now();
-            let write = self.write(self.settings.identity.clone(), self.settings.lease);
-            match timeout(REQUEST, write).await {
-                Ok(Ok(())) => {
-                    self.is_failing = false;
+            match self
+                .write(self.settings.identity.clone(), self.settings.lease)
+                .await
+            {
+                Ok(()) => {
+                    self.party.works();
                     return Ok(began);
                 }
-                Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_not_found() => {
+                Err(error) if error.is_lost_race() => {
                     // It may be our own earlier write, whose answer was lost.
                     if self.reread().await? {
                         continue;
                     }
                 }
-                Ok(Err(error)) => self.fail(Some(&error)),
-                Err(_) => self.fail(None),
+                Err(error) => self.party.fails(&error),
             }
-            sleep(self.settings.retry.min(REQUEST)).await;
+            sleep(self.settings.retry).await;
         }
     }
 
     /// Reads the Lease again; fails when another holds it. Returns whether it was read.
     async fn reread(&mut self) -> Result<bool, Lost> {
-        let read = timeout(REQUEST, self.leases.get_opt(&self.settings.name)).await;
-        let Ok(Ok(lease)) = read else {
-            return Ok(false);
+        let lease = match call(self.leases.get_opt(&self.settings.name)).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                self.party.fails(&error);
+                return Ok(false);
+            }
         };
         self.seen.look(lease, Instant::now());
         match self.seen.holder() {
@@ -216,7 +223,7 @@ impl Candidate {
     }
 
     /// Writes the Lease over what was seen of it last; fails with a conflict when it has changed since.
-    async fn write(&mut self, holder: String, lease: Duration) -> kube::Result<()> {
+    async fn write(&mut self, holder: String, lease: Duration) -> Result<(), CallError> {
         let now = MicroTime(wall_time(&*self.clock));
         let seen = self.seen.lease();
         let before = seen.and_then(|lease| lease.spec.clone()).unwrap_or_default();
@@ -242,11 +249,10 @@ impl Candidate {
                 ..before
             }),
         };
-        let post = PostParams::default();
         let written = if seen.is_some() {
-            self.leases.replace(&self.settings.name, &post, &written).await?
+            call(self.leases.replace(&self.settings.name, &post(), &written)).await?
         } else {
-            self.leases.create(&post, &written).await?
+            call(self.leases.create(&post(), &written)).await?
         };
         self.seen.look(Some(written), Instant::now());
         Ok(())
@@ -256,9 +262,7 @@ impl Candidate {
     async fn release(&mut self) {
         let ended = Duration::from_secs(1);
         let mut written = self.write(String::new(), ended).await;
-        if let Err(kube::Error::Api(status)) = &written
-            && status.is_conflict()
-        {
+        if written.as_ref().is_err_and(|error| error.code() == Some(409)) {
             // A renewal was under way when the end came.
             match self.reread().await {
                 Ok(_) => written = self.write(String::new(), ended).await,
@@ -274,13 +278,6 @@ impl Candidate {
     /// The time until the next look, which differs from one to the next, so that candidates do not collide for ever.
     fn pause(&self) -> Duration {
         self.settings.retry.mul_f64(1.0 + 0.2 * rand::random::<f64>())
-    }
-
-    fn fail(&mut self, error: Option<&kube::Error>) {
-        if !std::mem::replace(&mut self.is_failing, true) {
-            let error = error.map_or_else(|| format!("no answer within {REQUEST:?}"), ToString::to_string);
-            tracing::warn!(error, "the Lease cannot be read or written");
-        }
     }
 }
 

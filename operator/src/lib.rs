@@ -34,4 +34,3 @@ pub mod serve;
 pub mod status;
 pub mod store;
 pub mod watch;
-pub mod within;

@@ -19,10 +19,10 @@ pub struct Publisher {
 }
 
 /// How objects are compiled.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PublishSettings {
     /// The key of the installation, under which keys are hashed.
-    pub digest_key: Secret,
+    pub digest_key: watch::Receiver<Secret>,
     /// Which addresses objects may name.
     pub place: Place,
 }
@@ -43,6 +43,11 @@ impl Publisher {
         }
     }
 
+    /// The key of the installation: when it changes, everything has to be compiled.
+    pub fn digest_key(&self) -> watch::Receiver<Secret> {
+        self.settings.digest_key.clone()
+    }
+
     /// Publishes objects, together with what is said of those (`refused`) that cannot be understood. Compiles them if
     /// `change` since the last time concerns what compile looks at.
     ///
@@ -56,11 +61,11 @@ impl Publisher {
                 ..(*before).clone()
             },
             before => {
-                let settings = self.settings.clone();
+                let (key, place) = (self.settings.digest_key.borrow().clone(), self.settings.place);
                 let timer = self.meters.begin();
                 // Hashing thousands of objects would hold up whatever shares the thread.
                 let compiled =
-                    spawn_blocking(move || compiled(&settings, objects, refused, before.as_deref())).await;
+                    spawn_blocking(move || compiled(key, place, objects, refused, before.as_deref())).await;
                 drop(timer);
                 match compiled {
                     Ok(published) => published,
@@ -79,20 +84,20 @@ impl Publisher {
 
 /// Compiles objects. What is as it was `before` is shared with it.
 fn compiled(
-    settings: &PublishSettings,
+    digest_key: Secret,
+    place: Place,
     objects: Arc<Objects>,
     refused: Vec<ObjectConditions>,
     before: Option<&Published>,
 ) -> Published {
-    let key = DigestKey::new(&settings.digest_key);
-    let compiled = compile(&objects, &key, settings.place);
+    let compiled = compile(&objects, &DigestKey::new(&digest_key), place);
     let mut conditions = compiled.conditions;
     conditions.extend(refused);
     conditions.sort_by(|a, b| a.identity.cmp(&b.identity));
     let contents = Contents::new(
         Arc::new(compiled.snapshot),
         Arc::new(compiled.keyring),
-        settings.digest_key.clone(),
+        digest_key,
     );
     let same_contents = before.filter(|before| before.contents == contents);
     let same_conditions = before.filter(|before| *before.conditions == *conditions);
@@ -143,7 +148,7 @@ mod tests {
         let registry = Registry::new();
         let (sender, publications) = watch::channel(None);
         let settings = PublishSettings {
-            digest_key: Secret::new("installation"),
+            digest_key: watch::channel(Secret::new("installation")).1,
             place: Place::Cluster { allow_private: false },
         };
         let meters = Reconciles::new(&registry).unwrap();
@@ -197,6 +202,22 @@ mod tests {
         assert!(Arc::ptr_eq(first.contents.versions(), third.contents.versions()));
         assert!(Arc::ptr_eq(&first.conditions, &third.conditions));
         assert!((compilations(&registry) - 2.0).abs() < 0.1);
+    }
+
+    #[tokio::test]
+    async fn under_another_key_of_the_installation_everything_has_another_version() {
+        let (mut publisher, mut publications, _) = publisher();
+        publisher.publish(&objects(), Vec::new(), Change::None).await;
+        let first = latest(&mut publications);
+        let (keys, key) = watch::channel(Secret::new("installation"));
+        publisher.settings.digest_key = key;
+        keys.send_replace(Secret::new("another"));
+        publisher.publish(&objects(), Vec::new(), Change::Content).await;
+        let second = latest(&mut publications);
+        assert_ne!(
+            first.contents.versions().snapshot,
+            second.contents.versions().snapshot
+        );
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ mod credential;
 mod desired;
 mod fact;
 mod fleet;
+mod gauges;
 mod measured;
 mod provider;
 mod reports;
@@ -40,15 +41,17 @@ use tokio::{
 };
 
 pub use board::Rates;
+pub use gauges::Gauges;
 pub use measured::{Measured, Pace, Reading, follow};
-pub use write::MANAGER;
 
-use crate::{annotations::Handled, events::Events, gateways::Gateway, published::Publications};
-use board::{Board, Write};
+use crate::{
+    annotations::Handled, events::Events, gateways::Gateway, kubernetes::CallError, published::Publications,
+    watch::Party,
+};
+use board::{Board, Failed, Write};
 use desired::View;
 use fleet::Fleet;
 use reports::Reports;
-use write::{Failed, Trouble};
 
 /// What statuses are made of.
 pub struct Inputs {
@@ -68,6 +71,18 @@ pub struct Inputs {
     pub leads: watch::Receiver<bool>,
 }
 
+/// Where what is told goes.
+pub struct Outputs {
+    /// Writes the statuses.
+    pub client: Client,
+    /// Whether they can be written.
+    pub party: Party,
+    /// What happened.
+    pub events: Events,
+    /// What Credentials are like at present.
+    pub gauges: Gauges,
+}
+
 /// How often everything is looked at although nothing was heard: rests end, keys expire and gateways are forgotten.
 const LOOK: Duration = Duration::from_secs(3);
 /// How long what is heard is gathered before it is looked at.
@@ -78,15 +93,13 @@ const SPARING: u32 = 3;
 const AT_ONCE: usize = 8;
 
 /// Keeps the status of all objects, until nothing is published any more.
-pub async fn run(client: Client, mut inputs: Inputs, events: Events, clock: Arc<dyn Clock>, rates: Rates) {
+pub async fn run(mut inputs: Inputs, outputs: Outputs, clock: Arc<dyn Clock>, rates: Rates) {
     let mut teller = Teller {
-        client,
+        outputs,
         board: Board::new(rates, Instant::now()),
         reports: Reports::default(),
-        events,
         clock,
         under_way: FuturesUnordered::new(),
-        is_failing: false,
     };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,17 +165,14 @@ async fn heard<T>(receiver: &mut watch::Receiver<T>) -> bool {
     true
 }
 
-type Ended = (Write, Result<u64, (Failed, Trouble)>);
+type Ended = (Write, Result<u64, CallError>);
 
 struct Teller {
-    client: Client,
+    outputs: Outputs,
     board: Board,
     reports: Reports,
-    events: Events,
     clock: Arc<dyn Clock>,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
-    /// Whether the latest write failed, so that it is logged once.
-    is_failing: bool,
 }
 
 impl Teller {
@@ -185,6 +195,8 @@ impl Teller {
             board: &self.board,
             now: self.clock.now(),
         });
+        let leads = *inputs.leads.borrow();
+        self.outputs.gauges.show(leads.then_some(&wanted));
         self.board.update(wanted.into_iter(), Instant::now());
     }
 
@@ -200,7 +212,7 @@ impl Teller {
         while self.under_way.len() < AT_ONCE
             && let Some(write) = self.board.next(Instant::now())
         {
-            let client = self.client.clone();
+            let client = self.outputs.client.clone();
             let written = async move {
                 let result = write::write(&client, &write).await;
                 (write, result)
@@ -209,31 +221,22 @@ impl Teller {
         }
     }
 
-    fn conclude(&mut self, write: &Write, result: Result<u64, (Failed, Trouble)>) {
+    fn conclude(&mut self, write: &Write, result: Result<u64, CallError>) {
         let result = match result {
             Ok(version) => {
-                if std::mem::take(&mut self.is_failing) {
-                    tracing::info!("statuses can be written again");
-                }
+                self.outputs.party.works();
                 let told = write.told.as_deref();
                 for note in transition::notes(&write.identity, write.uid.as_ref(), told, &write.status) {
-                    self.events.note(note);
+                    self.outputs.events.note(note);
                 }
                 Ok(version)
             }
-            Err((Failed::Gone, _)) => Err(Failed::Gone),
-            Err((Failed::Again, trouble)) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    let object = &write.identity;
-                    match trouble {
-                        Trouble::Refused(error) => {
-                            tracing::warn!(%object, %error, "a status cannot be written; it is tried again");
-                        }
-                        Trouble::Silent => {
-                            tracing::warn!(%object, "a status cannot be written: no answer in time; it is tried again");
-                        }
-                    }
-                }
+            Err(error) if error.code() == Some(404) => {
+                self.outputs.party.works();
+                Err(Failed::Gone)
+            }
+            Err(error) => {
+                self.outputs.party.fails(&error);
                 Err(Failed::Again)
             }
         };

@@ -61,6 +61,7 @@ impl Store {
         link.background_deadline = DEADLINE;
         link.seed = u64::try_from(life >> 64).unwrap_or_default();
         link.scripts = Redis::scripts();
+        link.meanwhile = "status tells what it told last, and what annotations ask for waits";
         let link = Link::open(link, Arc::new(Unobserved))?;
         let redis = RedisSettings {
             prefix: settings.prefix.clone(),

@@ -65,6 +65,7 @@ pub async fn run(
     }
     let mut pace = Pace::default();
     let mut change = Change::None;
+    let mut digest_key = publisher.digest_key();
     loop {
         let due = pace.due().filter(|_| index.is_synced());
         tokio::select! {
@@ -97,6 +98,10 @@ pub async fn run(
                 publisher.publish(index.objects(), index.refused(), change).await;
                 change = Change::None;
                 pace.done(begun, Instant::now());
+            }
+            Ok(()) = digest_key.changed() => {
+                change = Change::Content;
+                pace.changed(Instant::now());
             }
             Some(ended) = followers.join_next() => bail!("following the cluster ended: {ended:?}"),
             error = readers.failed() => bail!("reading Secrets ended: {error}"),

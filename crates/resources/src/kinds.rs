@@ -27,8 +27,8 @@ pub use provider::{
     RestKind, RestOf, RestReach, Selection, Service, ServiceScheme, Strategy, Timeouts, Tls,
 };
 pub use status::{
-    ClientKeyStatus, CredentialCount, CredentialStatus, Distribution, LastError, LastHandled,
-    ModelRouteStatus, ObservedSecret, ProviderStatus, RestStatus, UsageStatus, WindowStatus,
+    ClientKeyHandled, ClientKeyStatus, CredentialCount, CredentialStatus, Distribution, LastError,
+    LastHandled, ModelRouteStatus, ObservedSecret, ProviderStatus, RestStatus, UsageStatus, WindowStatus,
 };
 pub use window::{Calendar, CalendarUnit, Weekday, Window};
 

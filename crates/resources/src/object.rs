@@ -194,7 +194,7 @@ impl From<BTreeMap<String, SecretValue>> for SecretValues {
 /// Objects by name: what [`crate::compile()`] starts from.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
-    objects: BTreeMap<Identity, Object>,
+    present: BTreeMap<Identity, Object>,
     withheld: BTreeMap<Identity, Arc<str>>,
     /// Of Secrets from an API server: the `metadata.resourceVersion` that their values were read with.
     secret_versions: BTreeMap<ObjectName, Arc<str>>,
@@ -206,7 +206,7 @@ impl Objects {
         let kind = object.kind();
         let identity = Identity { kind, name };
         self.withheld.remove(&identity);
-        self.objects.insert(identity, object);
+        self.present.insert(identity, object);
     }
 
     /// Puts the values of a Secret in, with the `metadata.resourceVersion` of the read that brought them, which the
@@ -222,7 +222,7 @@ impl Objects {
         if identity.kind == Kind::Secret {
             self.secret_versions.remove(&identity.name);
         }
-        self.objects.remove(identity)
+        self.present.remove(identity)
     }
 
     /// The `metadata.resourceVersion` that the values of a Secret were read with; `None` for one of a file.
@@ -244,33 +244,33 @@ impl Objects {
 
     /// The object of this kind and name.
     pub fn get(&self, identity: &Identity) -> Option<&Object> {
-        self.objects.get(identity)
+        self.present.get(identity)
     }
 
     /// All objects in order of kind and name.
     pub fn iter(&self) -> impl Iterator<Item = (&Identity, &Object)> {
-        self.objects.iter()
+        self.present.iter()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.objects.len()
+        self.present.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.present.is_empty()
     }
 
     pub(crate) fn secret(&self, namespace: &str, name: &str) -> Option<&SecretValues> {
-        match self.objects.get(&identity(Kind::Secret, namespace, name)?)? {
+        match self.present.get(&identity(Kind::Secret, namespace, name)?)? {
             Object::Secret(values) => Some(values),
             _ => None,
         }
     }
 
     pub(crate) fn config_map(&self, namespace: &str, name: &str) -> Option<&BTreeMap<String, String>> {
-        match self.objects.get(&identity(Kind::ConfigMap, namespace, name)?)? {
+        match self.present.get(&identity(Kind::ConfigMap, namespace, name)?)? {
             Object::ConfigMap(values) => Some(values),
             _ => None,
         }

@@ -9,7 +9,7 @@ use resources::kinds::GROUP;
 use tonic::Status;
 
 use super::identify::Caller;
-use crate::within::within;
+use crate::kubernetes::call;
 
 /// How many questions about one request are asked at the same time.
 const AT_A_TIME: usize = 8;
@@ -169,7 +169,7 @@ impl Access {
             },
             ..SubjectAccessReview::default()
         };
-        let answer = within(self.reviews.create(&PostParams::default(), &review)).await;
+        let answer = call(self.reviews.create(&PostParams::default(), &review)).await;
         let answer = answer.map_err(|error| {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "it cannot be asked what a caller may do");

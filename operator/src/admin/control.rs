@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
     core::NamespaceResourceScope,
 };
 use pool::Clock;
@@ -15,15 +15,12 @@ use tonic::Status;
 
 use super::{Settings, refusal};
 use crate::{
+    kubernetes::{FIELD_MANAGER, call, post},
     published::{Publications, Published},
-    within::within,
 };
 
 /// The label of what was made through the API, and its value.
 pub(super) const MADE_BY: (&str, &str) = ("roundhouse.dev/made-by", "api");
-
-/// The field manager of what is written here.
-const MANAGER: &str = "roundhouse-operator";
 
 /// Requests that are worked on at the same time. More are refused, so that nobody fills the memory with them.
 const AT_A_TIME: usize = 32;
@@ -86,12 +83,8 @@ impl Control {
             + Serialize
             + DeserializeOwned,
     {
-        let params = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
-        };
         let api = self.api::<K>(name.namespace());
-        within(api.create(&params, object))
+        call(api.create(&post(), object))
             .await
             .map_err(|error| refusal::call(&format!("make {} {name}", K::kind(&())), &error))
     }
@@ -102,11 +95,11 @@ impl Control {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
+            field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
         let api = self.api::<K>(name.namespace());
-        within(api.patch(name.name(), &params, &Patch::Merge(patch)))
+        call(api.patch(name.name(), &params, &Patch::Merge(patch)))
             .await
             .map_err(|error| refusal::call(&format!("change {} {name}", K::kind(&())), &error))
     }
@@ -119,7 +112,7 @@ impl Control {
     {
         let kind = K::kind(&());
         let api = self.api::<K>(name.namespace());
-        let found = within(api.get_opt(name.name()))
+        let found = call(api.get_opt(name.name()))
             .await
             .map_err(|error| refusal::call(&format!("read {kind} {name}"), &error))?;
         let found = found.ok_or_else(|| Status::not_found(format!("there is no {kind} {name}")))?;
@@ -141,7 +134,7 @@ impl Control {
             resource_version: None,
         });
         let api = self.api::<K>(name.namespace());
-        within(api.delete(name.name(), &params))
+        call(api.delete(name.name(), &params))
             .await
             .map(|_| ())
             .map_err(|error| refusal::call(&format!("delete {} {name}", K::kind(&())), &error))

@@ -7,7 +7,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, PostParams, Preconditions},
+    api::{DeleteParams, Preconditions},
 };
 use proto::admin::v1;
 use resources::{
@@ -22,7 +22,10 @@ use super::{
     control::{Control, MADE_BY},
     refusal::{self, invalid},
 };
-use crate::{mint::LABELS, within::within};
+use crate::{
+    kubernetes::{call, post},
+    mint::LABELS,
+};
 
 /// The only key of Secrets that are made here.
 const KEY: &str = "api-key";
@@ -124,7 +127,7 @@ impl Control {
         let name = &addition.name;
         let made: Credential = self.create(name, &addition.object()).await?;
         let secrets: Api<KubeSecret> = self.api(name.namespace());
-        let kept = within(secrets.create(&PostParams::default(), &addition.kept(&made))).await;
+        let kept = call(secrets.create(&post(), &addition.kept(&made))).await;
         if let Err(error) = kept {
             if let Err(error) = self.delete(name, &made).await {
                 tracing::warn!(object = %name, error = error.message(), "a Credential without a Secret is left");
@@ -150,7 +153,7 @@ impl Control {
     pub(super) async fn remove_secret(&self, name: &ObjectName, secret: &str, owner: Option<String>) {
         let secrets: Api<KubeSecret> = self.api(name.namespace());
         let removed = async {
-            let Some(found) = within(secrets.get_metadata_opt(secret)).await? else {
+            let Some(found) = call(secrets.get_metadata_opt(secret)).await? else {
                 return Ok(());
             };
             let owners = found.owner_references();
@@ -161,7 +164,7 @@ impl Control {
                 uid: found.uid(),
                 resource_version: found.resource_version(),
             });
-            within(secrets.delete(secret, &params)).await.map(|_| ())
+            call(secrets.delete(secret, &params)).await.map(|_| ())
         };
         if let Err(error) = removed.await
             && !error.is_lost_race()

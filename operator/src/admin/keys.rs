@@ -15,8 +15,8 @@ use super::{
     refusal::{self, invalid},
 };
 use crate::{
+    kubernetes::{CallError, call},
     mint::{Decision, MintError, settle},
-    within::{CallError, within},
 };
 
 /// The key in the Secret of a client key that is made here.
@@ -126,7 +126,7 @@ impl Control {
             )));
         }
         let secrets: Api<KubeSecret> = self.api(name.namespace());
-        let mut secret = within(secrets.get(secret_name))
+        let mut secret = call(secrets.get(secret_name))
             .await
             .map_err(|error| not_read(&error))?;
         let key = secret.data.as_mut().and_then(|data| data.remove(KEY));

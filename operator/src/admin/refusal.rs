@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use crate::within::CallError;
+use crate::kubernetes::CallError;
 
 /// A field of a request is not as it must be.
 pub(super) fn invalid(field: &str, expected: &str) -> Status {
@@ -13,23 +13,27 @@ pub(super) fn invalid(field: &str, expected: &str) -> Status {
 /// has none, and what is said of Secrets is told by [`about_secret`].
 pub(super) fn call(what: &str, error: &CallError) -> Status {
     match error {
-        CallError::Kube(kube::Error::Api(status)) => {
-            let message = format!("cannot {what}: {}", status.message);
-            match status.code {
+        CallError::Refused {
+            code,
+            reason,
+            message,
+        } => {
+            let message = format!("cannot {what}: {message}");
+            match code {
                 400 | 422 => Status::invalid_argument(message),
                 404 => Status::not_found(message),
-                409 if status.reason == "AlreadyExists" => Status::already_exists(message),
+                409 if reason == "AlreadyExists" => Status::already_exists(message),
                 409 => Status::aborted(format!("{message}; ask again")),
                 _ => unable(what, error),
             }
         }
-        CallError::Kube(_) | CallError::Timeout => unable(what, error),
+        CallError::TimedOut | CallError::Broken(_) => unable(what, error),
     }
 }
 
 /// The API server did not do `what` with a Secret. Its words are left out: they may repeat what they are about.
 pub(super) fn about_secret(what: &str, error: &CallError) -> Status {
-    match error.status() {
+    match error.code() {
         Some(409) => Status::already_exists(format!(
             "cannot {what}: a Secret of this name is there; take another name"
         )),
@@ -41,7 +45,7 @@ pub(super) fn about_secret(what: &str, error: &CallError) -> Status {
 }
 
 fn unable(what: &str, error: &CallError) -> Status {
-    let status = error.status();
+    let status = error.code();
     tracing::warn!(
         what,
         status,

@@ -1,16 +1,15 @@
 //! The Secret and the `ConfigMap`: read, and written by compare-and-swap.
 
-use std::{collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
     Client, Resource,
-    api::{GetParams, ObjectMeta, PostParams},
+    api::{GetParams, ObjectMeta},
     core::{NamespaceResourceScope, Request},
 };
 use pool::Clock;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
 
 use super::{
     AuthoritySettings,
@@ -18,15 +17,10 @@ use super::{
     decide::{Step, decide},
     material::{Material, apply},
 };
-
-/// How long one call to the API server may take.
-const CALL: Duration = Duration::from_secs(5);
+use crate::kubernetes::{CallError, FIELD_MANAGER, call, post};
 
 /// Steps of one look. A start takes four; more happen when others take them at the same time.
 const STEPS_MAX: usize = 24;
-
-/// Who writes.
-const MANAGER: &str = "roundhouse-operator";
 
 /// The key of the `ConfigMap`.
 const PUBLISHED: &str = "ca.crt";
@@ -36,14 +30,11 @@ const PUBLISHED: &str = "ca.crt";
 pub(super) enum KeepError {
     /// The API server refused, or is not there.
     #[error("cannot {what}")]
-    Api {
+    Call {
         what: &'static str,
         #[source]
-        source: Box<kube::Error>,
+        source: CallError,
     },
-    /// The API server does not answer.
-    #[error("cannot {what}: no answer within {CALL:?}")]
-    Timeout { what: &'static str },
     /// What it answers is not what was asked for.
     #[error("cannot {what}: the answer is not understood")]
     Answer { what: &'static str },
@@ -53,13 +44,6 @@ pub(super) enum KeepError {
     /// A certificate cannot be made.
     #[error("no certificate can be made")]
     Certificate(#[from] CertificateError),
-}
-
-impl KeepError {
-    fn api(what: &'static str, source: kube::Error) -> Self {
-        let source = Box::new(source);
-        Self::Api { what, source }
-    }
 }
 
 /// Looks after the authority.
@@ -152,7 +136,10 @@ impl Keeper {
     }
 
     fn metadata(&self) -> ObjectMeta {
-        let managed_by = ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
+        let managed_by = (
+            "app.kubernetes.io/managed-by".to_owned(),
+            FIELD_MANAGER.to_owned(),
+        );
         ObjectMeta {
             name: Some(self.settings.name.clone()),
             namespace: Some(self.settings.namespace.clone()),
@@ -190,58 +177,41 @@ where
         let what = self.read;
         let request = Request::new(&self.path)
             .get(name, &GetParams::default())
-            .map_err(|error| KeepError::api(what, kube::Error::BuildRequest(error)))?;
-        match within(what, self.client.request_text(request)).await {
+            .map_err(|error| failed(what)(kube::Error::BuildRequest(error).into()))?;
+        match call(self.client.request_text(request)).await {
             // What decoding says may quote a value.
             Ok(text) => serde_json::from_str(&text)
                 .map(Some)
                 .map_err(|_| KeepError::Answer { what }),
-            Err(KeepError::Api { source, .. }) if code(&source) == Some(404) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) if error.code() == Some(404) => Ok(None),
+            Err(error) => Err(failed(what)(error)),
         }
     }
 
     /// Makes an object, or replaces the one that was read.
     async fn write(&self, is_new: bool, object: &K) -> Result<Written, KeepError> {
         let what = self.write;
-        let parameters = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
-        };
         let body = serde_json::to_vec(object)
-            .map_err(|error| KeepError::api(what, kube::Error::SerdeError(error)))?;
+            .map_err(|error| failed(what)(kube::Error::SerdeError(error).into()))?;
         let request = Request::new(&self.path);
         let request = if is_new {
-            request.create(&parameters, body)
+            request.create(&post(), body)
         } else {
             let name = object.meta().name.as_deref().unwrap_or_default();
-            request.replace(name, &parameters, body)
+            request.replace(name, &post(), body)
         };
-        let request = request.map_err(|error| KeepError::api(what, kube::Error::BuildRequest(error)))?;
-        match within(what, self.client.request_text(request)).await {
+        let request = request.map_err(|error| failed(what)(kube::Error::BuildRequest(error).into()))?;
+        match call(self.client.request_text(request)).await {
             Ok(_) => Ok(Written::Yes),
             // Another was first, or it is gone: what to do is decided by what is there then.
-            Err(KeepError::Api { source, .. })
-                if code(&source) == Some(409) || (code(&source) == Some(404) && !is_new) =>
-            {
+            Err(error) if error.code() == Some(409) || (error.code() == Some(404) && !is_new) => {
                 Ok(Written::Outrun)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(failed(what)(error)),
         }
     }
 }
 
-/// The status code with which the API server refused.
-fn code(error: &kube::Error) -> Option<u16> {
-    match error {
-        kube::Error::Api(status) => Some(status.code),
-        _ => None,
-    }
-}
-
-async fn within<T>(what: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<T, KeepError> {
-    match timeout(CALL, call).await {
-        Ok(answer) => answer.map_err(|source| KeepError::api(what, source)),
-        Err(_) => Err(KeepError::Timeout { what }),
-    }
+fn failed(what: &'static str) -> impl FnOnce(CallError) -> KeepError {
+    move |source| KeepError::Call { what, source }
 }

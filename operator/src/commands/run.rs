@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     arguments::Run,
-    digest_key,
+    digest_key::{self, Keeper},
     gateways::Gateways,
     kubernetes,
     metrics::Reconciles,
@@ -42,6 +42,10 @@ struct Operator<'a> {
     store: Option<Store>,
     /// What it says.
     readings: watch::Receiver<Reading>,
+    /// Whether this replica leads.
+    leads: watch::Receiver<bool>,
+    /// Whether the API server answers.
+    contact: Contact,
 }
 
 /// Runs until the process is asked to end, and says how that went.
@@ -57,6 +61,11 @@ pub fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
 }
 
 async fn operate(arguments: &Run) -> anyhow::Result<End> {
+    // Whatever speaks TLS here takes the process's provider.
+    let provider = rustls::crypto::ring::default_provider();
+    if provider.install_default().is_err() {
+        anyhow::bail!("something else has chosen the cryptography of this process");
+    }
     let signals = process::signals().context("signals cannot be received")?;
     let namespace = arguments.own_namespace()?;
     let watched = arguments.watched_namespaces(&namespace);
@@ -71,6 +80,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
     let (sender, publications) = watch::channel(None);
     let (gateways, reports) = Gateways::new(&registry)?;
     let (says, readings) = watch::channel(Reading::NoStore);
+    let (elects, leads) = watch::channel(false);
     let mut parts = Parts::default();
 
     let listener = listen(arguments.admin_listen, "--admin-listen").await?;
@@ -88,12 +98,16 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
             namespaces: watched.clone(),
             secret_policy: arguments.secret_policy.into(),
         };
-        let place = place(arguments);
+        let (place, leads) = (place(arguments), leads.clone());
         async move {
-            let digest_key = digest_key::obtain(&client, &namespace, &release, &contact).await?;
+            let keeper = Keeper::new(client.clone(), &namespace, &release, &contact);
+            let (keys, digest_key) = watch::channel(keeper.obtain().await?);
             let settings_of_publisher = PublishSettings { digest_key, place };
             let publisher = Publisher::new(settings_of_publisher, sender, reconciles, health);
-            crate::watch::run(client, settings, contact, publisher).await
+            tokio::select! {
+                followed = crate::watch::run(client, settings, contact, publisher) => followed,
+                never = keeper.keep(keys, leads, digest_key::LOOK_EVERY) => match never {},
+            }
         }
     });
     let operator = Operator {
@@ -106,10 +120,12 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
         gateways,
         store,
         readings,
+        leads,
+        contact,
     };
     operator.follow_store(&mut parts, says);
     operator.converse(&mut parts).await?;
-    operator.write(&mut parts, reports)?;
+    operator.write(&mut parts, reports, elects)?;
     tracing::info!(namespace = operator.namespace, watched = ?watched, "following the cluster");
     Ok(parts.run(signals, &health).await)
 }

@@ -230,10 +230,10 @@ fn a_changed_secret_is_read_again_and_used_meanwhile() {
     assert_eq!(world.asked(), [fetch("0")]);
     assert_eq!(world.fetched("0", found("3", "third")), Change::Content);
     assert_eq!(world.value("0"), value("third"));
-    // Only its metadata changed.
+    // Only its metadata changed, and status tells which version of it is in use.
     world.stub("0", "4");
     assert_eq!(world.asked(), [fetch("0")]);
-    assert_eq!(world.fetched("0", found("4", "third")), Change::None);
+    assert_eq!(world.fetched("0", found("4", "third")), Change::Metadata);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use k8s_openapi::{ByteString, api::core::v1::Secret as KubeSecret};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams, Preconditions},
+    api::{DeleteParams, Preconditions},
 };
 use pool::Clock;
 use resources::{SecretValues, kinds::ClientKey};
@@ -15,7 +15,7 @@ use super::{
     decide::{Change, Decision, decide},
     keys,
 };
-use crate::within::{CallError, within};
+use crate::kubernetes::{CallError, call, post};
 
 /// How often a write may lose to another before it is left to the next occasion.
 const ATTEMPTS: usize = 5;
@@ -49,7 +49,7 @@ pub async fn settle(client: &Client, name: &ObjectName, clock: &dyn Clock) -> Re
     let secrets: Api<KubeSecret> = Api::namespaced(client.clone(), name.namespace());
     for _ in 0..ATTEMPTS {
         // What is published may be old, and a key must not be made for an object that is gone.
-        let object = within(objects.get_opt(name.name()))
+        let object = call(objects.get_opt(name.name()))
             .await
             .map_err(failed("read the ClientKey"))?;
         let Some(object) = object else {
@@ -57,7 +57,7 @@ pub async fn settle(client: &Client, name: &ObjectName, clock: &dyn Clock) -> Re
         };
         let target = object.spec.target.as_ref();
         let found = match target {
-            Some(target) => within(secrets.get_opt(&target.name))
+            Some(target) => call(secrets.get_opt(&target.name))
                 .await
                 .map_err(failed("read the Secret"))?,
             None => None,
@@ -72,7 +72,7 @@ pub async fn settle(client: &Client, name: &ObjectName, clock: &dyn Clock) -> Re
             (Decision::Write(change), Some(mut secret)) => {
                 keys::apply(&mut secret, change, &object, target, &key, clock.now());
                 // It carries the resource version that was read, so this fails where somebody else wrote.
-                within(secrets.replace(&target.name, &PostParams::default(), &secret))
+                call(secrets.replace(&target.name, &post(), &secret))
                     .await
                     .map(|_| ())
                     .map_err(|error| ("write the Secret", error))
@@ -82,14 +82,14 @@ pub async fn settle(client: &Client, name: &ObjectName, clock: &dyn Clock) -> Re
                     uid: secret.uid(),
                     resource_version: secret.resource_version(),
                 });
-                within(secrets.delete(&target.name, &former))
+                call(secrets.delete(&target.name, &former))
                     .await
                     .map(|_| ())
                     .map_err(|error| ("delete the Secret of a former ClientKey", error))
             }
             _ => {
                 let secret = keys::secret(&object, target, &key, clock.now());
-                within(secrets.create(&PostParams::default(), &secret))
+                call(secrets.create(&post(), &secret))
                     .await
                     .map(|_| ())
                     .map_err(|error| ("make the Secret", error))

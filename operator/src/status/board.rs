@@ -7,10 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use resources::Identity;
 use tokio::time::Instant;
 
-use super::{
-    told::{Change, Status},
-    write::Failed,
-};
+use super::told::{Change, Status};
 use bucket::Bucket;
 
 /// How often to write what.
@@ -72,6 +69,15 @@ pub(super) struct Write {
     pub(super) told: Option<Arc<Status>>,
     /// What is to be told.
     pub(super) status: Arc<Status>,
+}
+
+/// Why nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// The object is gone, or another has its name.
+    Gone,
+    /// It may work later.
+    Again,
 }
 
 /// What is to be told of an object.

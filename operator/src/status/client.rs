@@ -2,7 +2,7 @@
 
 use resources::{
     ConditionType, Reason,
-    kinds::{ClientKey, ClientKeyStatus},
+    kinds::{ClientKey, ClientKeyHandled, ClientKeyStatus, LastHandled},
 };
 use snapshot::Timestamp;
 
@@ -19,6 +19,7 @@ pub(super) fn status(
     mut facts: Vec<Fact>,
     spread: &Spread,
     key: Facts,
+    handled: Option<&LastHandled>,
     now: Timestamp,
 ) -> ClientKeyStatus {
     let generation = object.metadata.generation;
@@ -41,6 +42,18 @@ pub(super) fn status(
         key_prefix: key.key_prefix,
         expires_at: expires_at.filter(|text| read(text).is_some()),
         next_rotation_time: key.next_rotation_time.map(|next| next.to_string()),
+        last_handled: last_handled(before, handled),
+    }
+}
+
+/// What status tells already, with what was done of late.
+fn last_handled(before: Option<&ClientKeyStatus>, late: Option<&LastHandled>) -> Option<ClientKeyHandled> {
+    let late = late.and_then(|late| late.reset_quota.clone());
+    match late {
+        Some(late) => Some(ClientKeyHandled {
+            reset_quota: Some(late),
+        }),
+        None => before?.last_handled.clone(),
     }
 }
 

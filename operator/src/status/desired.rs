@@ -30,7 +30,7 @@ pub(super) struct View<'a> {
     pub(super) fleet: &'a Fleet<'a>,
     pub(super) reading: &'a Reading,
     pub(super) reports: &'a Reports,
-    pub(super) handled: &'a BTreeMap<CredentialName, LastHandled>,
+    pub(super) handled: &'a BTreeMap<Identity, LastHandled>,
     pub(super) board: &'a Board,
     pub(super) now: Timestamp,
 }
@@ -151,7 +151,7 @@ impl View<'_> {
                     secret_version: secret_version.map(|version| &**version),
                     reading: self.reading,
                     told: self.reports.of(&name, snapshot),
-                    handled: self.handled.get(&name),
+                    handled: self.handled.get(identity),
                     now,
                 };
                 let status = credential::status(object, known);
@@ -192,7 +192,8 @@ impl View<'_> {
                     _ => None,
                 };
                 let key = mint::facts(object, self.secret_of(&identity.name, object));
-                let status = client::status(object, before, facts, &spread, key, now);
+                let handled = self.handled.get(identity);
+                let status = client::status(object, before, facts, &spread, key, handled, now);
                 (told, Status::ClientKey(status), &object.metadata)
             }
             Object::Secret(_) | Object::ConfigMap(_) => return None,

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod fleets;
+mod gauges;
 mod others;
 mod writes;
 
@@ -38,7 +39,7 @@ struct World {
     gateways: Vec<Gateway>,
     reading: Reading,
     reports: Reports,
-    handled: BTreeMap<CredentialName, LastHandled>,
+    handled: BTreeMap<Identity, LastHandled>,
     now: Timestamp,
 }
 

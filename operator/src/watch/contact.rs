@@ -10,7 +10,7 @@ use telemetry::Health;
 use crate::kubernetes::CallError;
 
 /// What all that talk to the API server know of it together. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Contact {
     health: Health,
     troubles: Arc<Mutex<Troubles>>,
@@ -159,6 +159,7 @@ mod tests {
         for _ in 0..2 {
             party.fails(&CallError::Refused {
                 code: 403,
+                reason: "Forbidden".to_owned(),
                 message: "forbidden".to_owned(),
             });
         }
@@ -168,6 +169,7 @@ mod tests {
         );
         party.fails(&CallError::Refused {
             code: 503,
+            reason: "ServiceUnavailable".to_owned(),
             message: "shutting down".to_owned(),
         });
         assert_eq!(degraded(&health), "does not answer");

@@ -129,6 +129,7 @@ impl Reader {
         match call(self.client.request_text(request)).await {
             Ok(text) => decode::values(self.identity.kind, text).map_err(|unexpected| CallError::Refused {
                 code: 200,
+                reason: "Unexpected".to_owned(),
                 message: unexpected.to_string(),
             }),
             Err(error) if error.code() == Some(404) => Ok(Fetched::Missing),

@@ -241,6 +241,11 @@ impl Operator {
     /// Sends SIGTERM and waits for the end.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
         let process = &mut self.process;
         let mut exited = None;
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -256,7 +261,7 @@ impl Operator {
     }
 
     /// Whether the process has ended by itself.
-    pub fn ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.process.exited().is_some()
     }
 

@@ -213,7 +213,7 @@ impl System {
     pub async fn restart_ended_operators(&mut self) -> Vec<usize> {
         let mut ended = Vec::new();
         for (number, seat) in self.operators.iter_mut().enumerate() {
-            if let Some(process) = seat.process.take_if(Operator::ended) {
+            if let Some(process) = seat.process.take_if(Operator::has_ended) {
                 self.past_logs.push_str(&process.log());
                 ended.push(number);
             }

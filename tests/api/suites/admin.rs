@@ -15,7 +15,7 @@ use resources::kinds::{Credential, Provider};
 use serde_json::json;
 use tonic::{Request, Status, async_trait, metadata::MetadataMap};
 
-use crate::stand_in::{PLACE, World, client_of, may, token};
+use crate::stand_in::{PLACE, World, may};
 
 /// An installation with the Provider `up` and one Credential, `main`.
 struct Installation {
@@ -55,7 +55,7 @@ impl Installation {
         let spec = json!({"providerRef": {"name": "up"}, "apiKey": {"secretRef": {"name": "main"}}});
         world.make::<Credential>("main", &spec).await;
         world.publish().await;
-        let client = client_of(namespace, "roundhouse-operator").await;
+        let client = server.client_of(namespace, "roundhouse-operator").await;
         let (admin, delegated) = unserved(Parts {
             client: client.clone(),
             publications: world.publications(),
@@ -80,22 +80,21 @@ impl Installation {
     }
 
     /// A token of an account of the namespace, for administration.
-    async fn token(&self, account: &str) -> String {
-        let world = &self.world;
-        token(&world.client, &world.namespace, account, Some("roundhouse-admin")).await
+    fn token(&self, account: &str) -> String {
+        self.world.token(account, "roundhouse-admin")
     }
 
     /// Makes an account that may do so much, and a token of it.
-    async fn person(&self, account: &str, rules: &[(&str, &str)]) -> String {
+    fn person(&self, account: &str, rules: &[(&str, &str)]) -> String {
         may(&self.world.namespace, account, rules);
-        self.token(account).await
+        self.token(account)
     }
 
     /// A person who may do everything with credentials and client keys of the namespace.
-    async fn administrator(&self) -> String {
+    fn administrator(&self) -> String {
         let all = ["get,list,create,patch,delete"];
         let resources = "credentials.roundhouse.dev,clientkeys.roundhouse.dev";
-        self.person("alice", &all.map(|verbs| (verbs, resources))).await
+        self.person("alice", &all.map(|verbs| (verbs, resources)))
     }
 
     fn named(&self, name: &str) -> v1::ObjectName {

@@ -16,7 +16,10 @@ use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams},
 };
-use operator::leader::{self, LeaderSettings, Lost};
+use operator::{
+    leader::{self, LeaderSettings, Lost},
+    watch::Contact,
+};
 use pool::SystemClock;
 use prometheus::Registry;
 use serde_json::json;
@@ -69,7 +72,8 @@ impl Replica {
         let (end, is_stopped) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let meter = leader::meter(&Registry::new()).expect("it works as always");
         let clock = Arc::new(SystemClock::default());
-        let run = leader::run(client.clone(), settings, clock, meter, sender, end.clone());
+        let party = Contact::default().party("Lease");
+        let run = leader::run(client.clone(), party, settings, clock, meter, sender, end.clone());
         let task = tokio::spawn(Stoppable {
             inner: Box::pin(run),
             is_stopped: Arc::clone(&is_stopped),

@@ -5,6 +5,7 @@ mod admin;
 mod chart;
 mod corpus;
 mod definitions;
+mod digest_key;
 mod discovery;
 mod examples;
 mod leader;

@@ -1,6 +1,7 @@
 //! The operator as a process, with a real API server and no more rights than it needs.
 
 mod crowd;
+mod metrics;
 mod outage;
 
 use cluster::{ApiServer, Operator, OperatorLaunch};

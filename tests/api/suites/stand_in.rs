@@ -24,7 +24,7 @@ use serde_json::Value;
 use snapshot::{DigestKey, ObjectName, Secret};
 use tokio::{sync::watch, time::sleep};
 
-pub(crate) use people::{client_of, may, token};
+pub(crate) use people::may;
 pub(crate) use told::Told;
 
 /// A namespace with what is published of it.
@@ -147,6 +147,11 @@ impl World {
         let mut data = secret.expect("it can be read")?.data?;
         let value = data.remove(key)?.0;
         Some(String::from_utf8(value).expect("text"))
+    }
+
+    /// A token of an account of the namespace, for this audience.
+    pub(crate) fn token(&self, account: &str, audience: &str) -> String {
+        ApiServer::shared().token(&self.namespace, account, &[audience])
     }
 
     pub(crate) fn name(&self, name: &str) -> ObjectName {

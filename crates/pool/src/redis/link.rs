@@ -52,6 +52,8 @@ pub struct LinkSettings {
     pub seed: u64,
     /// Loaded on every new connection before it is used, so that calls find them there.
     pub scripts: Vec<&'static Script>,
+    /// What this process does while the store is away, for people who read its log.
+    pub meanwhile: &'static str,
 }
 
 /// The way to the store. Clones share one connection; when the last is dropped, it is closed.
@@ -118,6 +120,7 @@ impl LinkSettings {
             background_deadline: Duration::from_millis(500),
             seed: 0,
             scripts: Vec::new(),
+            meanwhile: "this gateway goes on alone",
         }
     }
 
@@ -135,7 +138,7 @@ impl Link {
         let runtime = Handle::try_current().map_err(|_| LinkError::NoRuntime)?;
         let settings = Arc::new(settings);
         let dialer = Dialer::new(Arc::clone(&settings))?;
-        let shared = Arc::new(Shared::new(observer));
+        let shared = Arc::new(Shared::new(observer, settings.meanwhile));
         let keeper = Keeper::new(Arc::clone(&shared), &settings, dialer);
         Ok(Self {
             shared,

@@ -476,7 +476,7 @@ fn only_what_compile_looks_at_makes_objects_differ() {
     assert!(before.compiles_like(&object(|it| {
         it.metadata.resource_version = Some("2".to_owned());
         it.metadata.annotations = Some(BTreeMap::from([("a".to_owned(), "b".to_owned())]));
-        it.status = Some(kinds::Status::default());
+        it.status = Some(kinds::CredentialStatus::default());
     })));
     let differing: [fn(&mut kinds::Credential); 3] = [
         |it| it.spec.weight = 7,

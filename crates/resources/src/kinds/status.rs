@@ -255,4 +255,17 @@ pub struct ClientKeyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub next_rotation_time: Option<String>,
+    /// The annotations that were acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled: Option<ClientKeyHandled>,
+}
+
+/// The values of annotations of a `ClientKey` that were acted on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientKeyHandled {
+    /// Of `roundhouse.dev/reset-quota`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reset_quota: Option<String>,
 }

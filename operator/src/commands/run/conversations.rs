@@ -1,6 +1,6 @@
 //! What gateways, people and tools connect to.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use tonic::server::NamedService;
 use tonic_health::server::HealthReporter;
@@ -31,9 +31,9 @@ impl Operator<'_> {
         let (presents, presented) = authority::presented();
         let settings = AuthoritySettings::new(release, namespace, &self.arguments.cluster_domain);
         let authority = authority::run(self.client.clone(), settings, self.clock.clone(), presents);
-        parts.add("authority", async { Ok(never(authority.await)) });
+        parts.add("authority", async { match authority.await {} });
         let gateways = self.gateways.clone();
-        parts.add("gateways", async move { Ok(never(gateways.forget().await)) });
+        parts.add("gateways", async move { match gateways.forget().await {} });
 
         let gateway_identities = Reviewer::new(self.client.clone(), discovery::AUDIENCE, self.clock.clone());
         let (admin, delegated) = admin::services(self.administration(&gateway_identities), &refusals);
@@ -110,9 +110,4 @@ fn tell_when_healthy<S: NamedService>(
         health.set_serving::<S>().await;
         std::future::pending().await
     }
-}
-
-/// What comes of a part that never ends.
-const fn never(ended: Infallible) {
-    match ended {}
 }

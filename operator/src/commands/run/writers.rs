@@ -9,7 +9,7 @@ use crate::{
     leader::{self, LeaderSettings},
     mint,
     process::Parts,
-    status::{self, Inputs, Pace, Rates, Reading},
+    status::{self, Gauges, Inputs, Outputs, Pace, Rates, Reading},
 };
 
 impl Operator<'_> {
@@ -30,33 +30,39 @@ impl Operator<'_> {
         });
     }
 
-    /// Takes part in the election, and writes while this replica leads. `reports` are what gateways say.
-    pub(super) fn write(&self, parts: &mut Parts, reports: mpsc::Receiver<Reported>) -> anyhow::Result<()> {
-        let (client, clock) = (self.client.clone(), self.clock.clone());
-        let (sends, leads) = watch::channel(false);
+    /// Takes part in the election, whose outcome `elects` tells, and writes while this replica leads. `reports` are what
+    /// gateways say.
+    pub(super) fn write(
+        &self,
+        parts: &mut Parts,
+        reports: mpsc::Receiver<Reported>,
+        elects: watch::Sender<bool>,
+    ) -> anyhow::Result<()> {
+        let (client, clock, leads) = (self.client.clone(), self.clock.clone(), self.leads.clone());
         let pod = self.arguments.pod.clone();
         let name = format!("{}-operator", self.arguments.release);
         let settings = LeaderSettings::new(&self.namespace, &name, &pod, rand::random());
         let meter = leader::meter(&self.registry)?;
         parts.add_finishing("election", {
             let (client, clock) = (client.clone(), clock.clone());
-            move |end| async move { Ok(leader::run(client, settings, clock, meter, sends, end).await?) }
+            let lease = self.contact.party(format!("Lease {}/{name}", self.namespace));
+            move |end| async move { Ok(leader::run(client, lease, settings, clock, meter, elects, end).await?) }
         });
 
         let (events, notes) = events::channel();
         parts.add("events", {
-            let client = client.clone();
+            let (client, contact) = (client.clone(), self.contact.party("Events"));
             async move {
-                events::run(client, pod, notes).await;
+                events::run(client, contact, pod, notes).await;
                 Ok(())
             }
         });
-        let (handles, handled) = watch::channel(annotations::Handled::default());
+        let (notes_handled, handled) = watch::channel(annotations::Handled::default());
         parts.add("annotations", {
             let (client, store) = (client.clone(), self.store.clone());
             let (publications, leads, events) = (self.publications.clone(), leads.clone(), events.clone());
             async move {
-                annotations::run(client, store, publications, leads, handles, events).await;
+                annotations::run(client, store, publications, leads, notes_handled, events).await;
                 Ok(())
             }
         });
@@ -78,8 +84,14 @@ impl Operator<'_> {
             handled,
             leads,
         };
+        let outputs = Outputs {
+            client,
+            party: self.contact.party("statuses"),
+            events,
+            gauges: Gauges::new(&self.registry)?,
+        };
         parts.add("status", async move {
-            status::run(client, inputs, events, clock, Rates::default()).await;
+            status::run(inputs, outputs, clock, Rates::default()).await;
             Ok(())
         });
         Ok(())

@@ -1,7 +1,7 @@
 //! Credentials.
 
 use resources::{
-    Kind,
+    Identity, Kind,
     kinds::{LastError, LastHandled},
 };
 use snapshot::RestReason;
@@ -224,10 +224,14 @@ fn what_was_refused_and_handled_is_remembered() {
         clear_rest: clear_rest.map(ToOwned::to_owned),
         reset_quota: reset_quota.map(ToOwned::to_owned),
     };
-    world.handled.insert(name("c").into(), handled(Some("one"), None));
+    let credential = || Identity {
+        kind: Kind::Credential,
+        name: name("c"),
+    };
+    world.handled.insert(credential(), handled(Some("one"), None));
     world.tell();
     world.reports = super::Reports::default();
-    world.handled.insert(name("c").into(), handled(None, Some("two")));
+    world.handled.insert(credential(), handled(None, Some("two")));
     let status = world.of_credential();
     assert_eq!(status.last_error, error, "also by a replica that heard no report");
     assert_eq!(status.last_handled, Some(handled(Some("one"), Some("two"))));

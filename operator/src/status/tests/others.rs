@@ -1,7 +1,7 @@
 //! Providers, routes and client keys.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use resources::{Kind, Object};
+use resources::{Identity, Kind, Object, kinds::LastHandled};
 use snapshot::RestReason;
 
 use super::{PROVIDER, Status, World, at, brief, name, read};
@@ -29,7 +29,7 @@ fn a_provider_counts_its_credentials() {
     expect(&world, "1/1", "Ready=True/Usable");
     world.measure(&[(None, RestReason::Unauthorized, at(60))]);
     expect(&world, "0/1", "Ready=False/NoReadyCredential");
-    let credential = resources::Identity {
+    let credential = Identity {
         kind: Kind::Credential,
         name: name("c"),
     };
@@ -101,4 +101,33 @@ fn a_client_key_tells_of_its_key_and_its_end() {
         of(&world).next_rotation_time.as_deref(),
         Some("2027-01-15T08:01:30Z")
     );
+}
+
+#[test]
+fn what_a_client_key_asked_for_is_remembered() {
+    let mut world = World::new();
+    world.objects.insert(name("k"), Object::ClientKey(read(CLIENT)));
+    let of = |world: &World| match world.status(Kind::ClientKey, "k") {
+        Status::ClientKey(status) => status.last_handled.and_then(|handled| handled.reset_quota),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of(&world), None);
+    let key = Identity {
+        kind: Kind::ClientKey,
+        name: name("k"),
+    };
+    let noon = LastHandled {
+        clear_rest: None,
+        reset_quota: Some("noon".to_owned()),
+    };
+    world.handled.insert(key, noon);
+    assert_eq!(of(&world).as_deref(), Some("noon"));
+    // By another replica, which reads it in the status.
+    world.handled.clear();
+    let told = CLIENT.replace(
+        r#""spec""#,
+        r#""status": {"lastHandled": {"resetQuota": "noon"}}, "spec""#,
+    );
+    world.objects.insert(name("k"), Object::ClientKey(read(&told)));
+    assert_eq!(of(&world).as_deref(), Some("noon"));
 }

@@ -8,7 +8,7 @@ use snapshot::{CredentialName, RestReason};
 use tokio::time::Instant;
 
 use super::{
-    super::{transition, write::Failed},
+    super::{board::Failed, transition},
     Board, Measured, Rates, Reading, Status, World, at, name,
 };
 use crate::{events::Note, published::Published};

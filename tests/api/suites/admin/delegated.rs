@@ -7,8 +7,10 @@ use serde_json::json;
 use tonic::{Code, Request, metadata::MetadataValue};
 
 use super::{Installation, by};
-use crate::stand_in::{Told, token};
+use crate::stand_in::Told;
 
+/// Of tokens with which gateways prove themselves.
+const AUDIENCE: &str = "roundhouse-discovery";
 const ADMIN: &str = "canary-of-an-administrator-0123456789";
 const PLAIN: &str = "canary-of-a-caller-0123456789-0123456789";
 const OVER: &str = "canary-of-somebody-former-0123456789";
@@ -57,14 +59,13 @@ fn issue(namespace: &str, name: &str) -> v1::IssueClientKeyRequest {
 #[tokio::test]
 async fn a_gateway_alone_may_do_nothing() {
     let installation = installation("delegated-matrix").await;
-    let alice = installation.administrator().await;
+    let alice = installation.administrator();
     let told = Told::listen();
     let (world, delegated) = (&installation.world, &installation.delegated);
     let here = world.namespace.as_str();
-    let audience = Some("roundhouse-discovery");
-    let gateway = token(&world.client, here, "roundhouse-gateway", audience).await;
-    let person = token(&world.client, here, "alice", audience).await;
-    let admins = installation.token("roundhouse-gateway").await;
+    let gateway = world.token("roundhouse-gateway", AUDIENCE);
+    let person = world.token("alice", AUDIENCE);
+    let admins = installation.token("roundhouse-gateway");
     let (no, who) = (Code::PermissionDenied, Code::Unauthenticated);
     let cases = [
         ("no key", &gateway, None, here, no),
@@ -124,8 +125,7 @@ async fn a_gateway_alone_may_do_nothing() {
 async fn an_administrator_changes_its_own_namespace_through_a_gateway() {
     let installation = installation("delegated-change").await;
     let (world, delegated) = (&installation.world, &installation.delegated);
-    let audience = Some("roundhouse-discovery");
-    let gateway = token(&world.client, &world.namespace, "roundhouse-gateway", audience).await;
+    let gateway = world.token("roundhouse-gateway", AUDIENCE);
     let add = |namespace: &str| v1::AddCredentialRequest {
         provider: Some(v1::ObjectName {
             namespace: namespace.to_owned(),

@@ -24,7 +24,7 @@ fn addition(installation: &Installation, name: &str, value: &str) -> v1::AddCred
 #[tokio::test]
 async fn a_credential_is_added_with_its_secret_and_deleted_with_it() {
     let installation = Installation::new("admin-add").await;
-    let alice = installation.administrator().await;
+    let alice = installation.administrator();
     let told = Told::listen();
     let (world, admin) = (&installation.world, &installation.admin);
     let canary = "sk-canary-0123456789-abcdefghijkl";
@@ -120,7 +120,7 @@ async fn a_credential_is_added_with_its_secret_and_deleted_with_it() {
 #[tokio::test]
 async fn what_would_not_work_is_refused_and_leaves_nothing() {
     let installation = Installation::new("admin-refuse").await;
-    let alice = installation.administrator().await;
+    let alice = installation.administrator();
     let (world, admin) = (&installation.world, &installation.admin);
     world
         .secret("api-credential-taken", "api-key", "sk-of-somebody")
@@ -193,7 +193,7 @@ async fn what_would_not_work_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn what_is_asked_for_is_written_on_the_object() {
     let installation = Installation::new("admin-marks").await;
-    let alice = installation.administrator().await;
+    let alice = installation.administrator();
     let (world, admin) = (&installation.world, &installation.admin);
     let credential = || Some(installation.named("main"));
     let spec = json!({
@@ -271,7 +271,7 @@ async fn what_is_asked_for_is_written_on_the_object() {
 #[tokio::test]
 async fn a_client_key_is_told_once_and_can_be_revoked() {
     let installation = Installation::new("admin-keys").await;
-    let alice = installation.administrator().await;
+    let alice = installation.administrator();
     let log = Told::listen();
     let (world, admin) = (&installation.world, &installation.admin);
     let issue = |name: &str| v1::IssueClientKeyRequest {

@@ -1,10 +1,10 @@
 //! Who may do what.
 
+use cluster::ApiServer;
 use proto::admin::v1::{self, admin_server::Admin as _};
 use tonic::{Code, Request, Response, Status};
 
 use super::{Installation, by};
-use crate::stand_in::token;
 
 /// The codes of all that can be asked of the Credential `main` and the like, in a fixed order.
 async fn answers(installation: &Installation, token: &str) -> Vec<(&'static str, Code)> {
@@ -89,11 +89,9 @@ fn code<T>(answer: &Result<Response<T>, Status>) -> Code {
 #[tokio::test]
 async fn each_may_do_what_kubernetes_lets_it_do() {
     let installation = Installation::new("admin-rights").await;
-    let alice = installation.administrator().await;
-    let bob = installation.person("bob", &[]).await;
-    let reader = installation
-        .person("reader", &[("list", "credentials.roundhouse.dev")])
-        .await;
+    let alice = installation.administrator();
+    let bob = installation.person("bob", &[]);
+    let reader = installation.person("reader", &[("list", "credentials.roundhouse.dev")]);
     let (ok, no, later) = (Code::Ok, Code::PermissionDenied, Code::Unimplemented);
     let expected = |cells: [Code; 13]| {
         let names = [
@@ -121,17 +119,11 @@ async fn each_may_do_what_kubernetes_lets_it_do() {
 #[tokio::test]
 async fn who_is_not_known_or_is_a_gateway_is_refused() {
     let installation = Installation::new("admin-strangers").await;
-    let alice = installation.administrator().await;
+    let alice = installation.administrator();
     let world = &installation.world;
-    let gateway = installation.token("roundhouse-gateway").await;
-    let wrong = token(
-        &world.client,
-        &world.namespace,
-        "alice",
-        Some("roundhouse-discovery"),
-    )
-    .await;
-    let plain = token(&world.client, &world.namespace, "alice", None).await;
+    let gateway = installation.token("roundhouse-gateway");
+    let wrong = world.token("alice", "roundhouse-discovery");
+    let plain = ApiServer::shared().token(&world.namespace, "alice", &[]);
     let (claims, signature) = alice.rsplit_once('.').expect("a token has parts");
     // Not at its end, where some bits mean nothing.
     let other = if signature.starts_with('A') { 'B' } else { 'A' };
@@ -157,7 +149,7 @@ async fn who_is_not_known_or_is_a_gateway_is_refused() {
 #[tokio::test]
 async fn who_may_list_one_namespace_sees_that_one() {
     let installation = Installation::new("admin-visible").await;
-    let alice = installation.administrator().await;
+    let alice = installation.administrator();
     let everywhere = by(&alice, v1::ListCredentialsRequest::default());
     let listed = installation
         .admin

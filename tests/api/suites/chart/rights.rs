@@ -53,12 +53,12 @@ credentials.roundhouse.dev [] [] [get list watch]
 secrets [] [] [get list watch create update delete]
 ";
 const CHANGE: &str = "\
-clientkeys.roundhouse.dev [] [] [get list watch create delete]
+clientkeys.roundhouse.dev [] [] [get list watch create patch delete]
 credentials.roundhouse.dev [] [] [get list watch create patch delete]
 secrets [] [] [get list watch create]
 ";
 const MINT_AND_CHANGE: &str = "\
-clientkeys.roundhouse.dev [] [] [get list watch create delete]
+clientkeys.roundhouse.dev [] [] [get list watch create patch delete]
 credentials.roundhouse.dev [] [] [get list watch create patch delete]
 secrets [] [] [get list watch create update delete]
 ";
@@ -138,14 +138,14 @@ fn two_releases_of_one_name_do_not_meet() {
 #[tokio::test]
 async fn an_operator_knows_its_gateway_by_the_token_for_operators() {
     let server = ApiServer::shared();
-    server.namespace("tokens");
-    Chart::new("r", "tokens").install_accounts(server);
-    let operator = server.client_of("tokens", "r-operator").await;
+    server.namespace("rights-tokens");
+    Chart::new("r", "rights-tokens").install_accounts(server);
+    let operator = server.client_of("rights-tokens", "r-operator").await;
     let reviews: Api<TokenReview> = Api::all(operator.clone());
     for (audiences, known) in [(&["roundhouse-discovery"][..], true), (&[], false)] {
         let review = TokenReview {
             spec: TokenReviewSpec {
-                token: Some(server.token("tokens", "r-gateway", audiences)),
+                token: Some(server.token("rights-tokens", "r-gateway", audiences)),
                 audiences: Some(vec!["roundhouse-discovery".to_owned()]),
             },
             ..TokenReview::default()
@@ -162,13 +162,13 @@ async fn an_operator_knows_its_gateway_by_the_token_for_operators() {
             status.error
         );
         let user = status.user.and_then(|user| user.username);
-        let gateway = "system:serviceaccount:tokens:r-gateway".to_owned();
+        let gateway = "system:serviceaccount:rights-tokens:r-gateway".to_owned();
         assert_eq!(user, known.then_some(gateway));
     }
 
-    let gateway = server.client_of("tokens", "r-gateway").await;
+    let gateway = server.client_of("rights-tokens", "r-gateway").await;
     let count = async |client| {
-        let secrets: Api<Secret> = Api::namespaced(client, "tokens");
+        let secrets: Api<Secret> = Api::namespaced(client, "rights-tokens");
         secrets
             .list(&ListParams::default())
             .await

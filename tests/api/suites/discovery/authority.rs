@@ -13,7 +13,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use super::{RIGHTS, apply, client_of};
+use super::RIGHTS;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,11 +30,11 @@ impl Replicas {
     async fn start(namespace: &'static str, count: usize) -> Self {
         let server = ApiServer::shared();
         server.namespace(namespace);
-        apply(server, namespace, RIGHTS);
+        server.apply(namespace, RIGHTS);
         let clock = Arc::new(ManualClock::new(SystemClock::default().now()));
         let mut settings = AuthoritySettings::new("it", namespace, "cluster.local");
         settings.lives.look_every = Duration::from_millis(50);
-        let client = client_of(server, namespace, "it-operator").await;
+        let client = server.client_of(namespace, "it-operator").await;
         let mut tasks = JoinSet::new();
         let mut presented = Vec::new();
         for _ in 0..count {

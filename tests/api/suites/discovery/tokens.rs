@@ -31,7 +31,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig},
 };
 
-use super::{RIGHTS, apply, client_of, token};
+use super::{RIGHTS, token};
 
 const NAMESPACE: &str = "tokens";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ spec:
 
 /// Starts the server part of an operator, and gives its address and what it knows of gateways.
 async fn start(server: &ApiServer, contents: Contents, tasks: &mut JoinSet<()>) -> (SocketAddr, Gateways) {
-    let client = client_of(server, NAMESPACE, "it-operator").await;
+    let client = server.client_of(NAMESPACE, "it-operator").await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let registry = Registry::new();
     let (gateways, _reports) = Gateways::new(&registry).expect("the registry is new");
@@ -130,8 +130,8 @@ async fn subscribe(channel: &Channel, token: Option<&str>) -> Result<Contents, S
 async fn a_pod_of_the_gateways_is_let_in_and_nobody_else() {
     let server = ApiServer::shared();
     server.namespace(NAMESPACE);
-    apply(server, NAMESPACE, RIGHTS);
-    apply(server, NAMESPACE, OBJECTS);
+    server.apply(NAMESPACE, RIGHTS);
+    server.apply(NAMESPACE, OBJECTS);
     let contents = Contents::new(
         Arc::new(Snapshot {
             version: "v1".to_owned(),

@@ -23,6 +23,8 @@ async fn what_was_read_last_stays_while_the_api_server_is_away() {
         namespace,
         &[PROVIDER, &secret("one", CANARY), &credential("one")].concat(),
     );
+    // One that led would end.
+    server.hold_lease(namespace);
     let operator = OperatorLaunch::new(&server, namespace).ready().await;
     let published = operator.snapshot().await;
     assert!(published.contains("away/one"), "{published}");
@@ -78,6 +80,57 @@ async fn what_was_read_last_stays_while_the_api_server_is_away() {
 
     one_bad_object(&server, namespace, &operator).await;
     much_is_missing(server, namespace, operator).await;
+}
+
+#[tokio::test]
+async fn a_leader_in_a_black_hole_ends_and_a_standby_goes_on_and_takes_over() {
+    let namespace = "black-hole";
+    let server = ApiServer::start_defined();
+    server.namespace(namespace);
+    let mut leader = OperatorLaunch::new(&server, namespace).ready().await;
+    leads(&leader).await;
+    let standby = OperatorLaunch::new(&server, namespace).ready().await;
+    server.apply(
+        namespace,
+        &[PROVIDER, &secret("one", CANARY), &credential("one")].concat(),
+    );
+    standby.says("Credential black-hole/one ResolvedRefs=True").await;
+    let published = standby.snapshot().await;
+
+    server.pause();
+    assert_eq!(leader.ended().await.code(), Some(1));
+    let log = leader.log();
+    assert!(log.contains("the Lease could not be renewed in time"), "{log}");
+    let (status, text) = standby.readiness().await;
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(standby.snapshot().await, published);
+    assert!(!is_leader(&standby).await, "nobody leads whom nobody hears");
+
+    server.resume();
+    leads(&standby).await;
+    server.apply(namespace, &credential("two"));
+    server.until(
+        &[
+            "get",
+            "credential",
+            "two",
+            "--namespace",
+            namespace,
+            "--output=jsonpath={.status.conditions}",
+        ],
+        |conditions| conditions.contains("SecretMissing"),
+    );
+}
+
+async fn is_leader(operator: &cluster::Operator) -> bool {
+    operator.metrics().await.sum("roundhouse_operator_leader", &[]) > 0.5
+}
+
+async fn leads(operator: &cluster::Operator) {
+    harness::eventually("it leads", Duration::from_secs(90), || async {
+        is_leader(operator).await.then_some(())
+    })
+    .await;
 }
 
 /// An object of a later version, which this one does not understand.

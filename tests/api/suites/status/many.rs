@@ -65,15 +65,7 @@ async fn a_thousand_credentials_are_told_in_few_writes_and_then_none() {
     assert_eq!(most(&counts).1, total, "another leads, and nothing is written");
 
     // Both write what a change asks for, and agree on it.
-    world.apply(
-        "{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {first: sk-second-0123456789}}",
-    );
-    let version = world.kubectl(&[
-        "get",
-        "secret",
-        "keys",
-        "--output=jsonpath={.metadata.resourceVersion}",
-    ]);
+    let version = world.rotate();
     let changed = Instant::now();
     while !all_observe(&world, &version).await || !all_are(&world, "Programmed").await {
         assert!(changed.elapsed() < PATIENCE, "all are told in time");

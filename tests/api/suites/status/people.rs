@@ -21,14 +21,10 @@ async fn world(namespace: &'static str, gateways: usize) -> World {
     let mut world = World::new(namespace, gateways).await;
     world.replica(None);
     world.apply(OBJECTS);
-    world.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "--timeout=60s",
-        "credential/first",
-        "provider/openai",
-        "mr/fast",
-    ]);
+    world.wait(
+        "condition=Ready",
+        &["credential/first", "provider/openai", "mr/fast"],
+    );
     world
 }
 
@@ -87,7 +83,7 @@ async fn columns_tell_what_matters() {
     world.apply(
         "{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {first: sk-second-0123456789}}",
     );
-    world.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "cred/first"]);
+    world.wait("condition=Ready", &["cred/first"]);
     world.until(&["describe", "cred", "first"], |described| {
         described.contains("Normal   Usable")
     });
@@ -96,26 +92,11 @@ async fn columns_tell_what_matters() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_after_a_rotation_proves_that_all_gateways_have_the_new_key() {
     let world = world("status-rotation", 12).await;
-    world.kubectl(&[
-        "wait",
-        "--for=condition=Programmed",
-        "--timeout=60s",
-        "cred/first",
-        "prov/openai",
-        "mr/fast",
-    ]);
+    world.wait("condition=Programmed", &["cred/first", "prov/openai", "mr/fast"]);
     world.gateways.hear(11);
-    world.apply(
-        "{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {first: sk-second-0123456789}}",
-    );
-    let version = world.kubectl(&[
-        "get",
-        "secret",
-        "keys",
-        "--output=jsonpath={.metadata.resourceVersion}",
-    ]);
-    let observed = format!("--for=jsonpath={{.status.observedSecret.resourceVersion}}={version}");
-    world.kubectl(&["wait", &observed, "--timeout=60s", "cred/first"]);
+    let version = world.rotate();
+    let observed = format!("jsonpath={{.status.observedSecret.resourceVersion}}={version}");
+    world.wait(&observed, &["cred/first"]);
     // From here on Programmed is about the new key.
     let namespace = "--namespace=status-rotation";
     let waited = ApiServer::shared().try_kubectl(&[
@@ -134,24 +115,14 @@ async fn waiting_after_a_rotation_proves_that_all_gateways_have_the_new_key() {
     );
 
     world.gateways.hear(12);
-    world.kubectl(&[
-        "wait",
-        "--for=condition=Programmed",
-        "--timeout=60s",
-        "cred/first",
-    ]);
+    world.wait("condition=Programmed", &["cred/first"]);
     world.until(&["get", "cred"], |listed| row(listed, "first")[4] == "12/12");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_is_gone_is_told_and_is_told_when_it_is_back() {
     let world = world("status-secret", 1).await;
-    world.kubectl(&[
-        "wait",
-        "--for=condition=Programmed",
-        "--timeout=60s",
-        "cred/first",
-    ]);
+    world.wait("condition=Programmed", &["cred/first"]);
     world.kubectl(&["delete", "secret", "keys"]);
     world.until(&["get", "cred"], |listed| {
         row(listed, "first")[2..4] == ["False", "SecretMissing"]
@@ -168,21 +139,11 @@ async fn a_secret_that_is_gone_is_told_and_is_told_when_it_is_back() {
         described.contains("Warning  SecretMissing")
     });
     world.apply(OBJECTS);
-    world.kubectl(&[
-        "wait",
-        "--for=condition=Programmed",
-        "--timeout=60s",
-        "cred/first",
-    ]);
+    world.wait("condition=Programmed", &["cred/first"]);
     // An object that is made anew is told anew, and nothing of the former one.
     world.kubectl(&["delete", "cred", "first"]);
     world.apply(OBJECTS);
-    world.kubectl(&[
-        "wait",
-        "--for=condition=Programmed",
-        "--timeout=60s",
-        "cred/first",
-    ]);
+    world.wait("condition=Programmed", &["cred/first"]);
     let owners = world.kubectl(&[
         "get",
         "cred",

@@ -18,14 +18,16 @@ use operator::{
     events,
     gateways::Gateway,
     published::Published,
-    status::{self, Inputs, Pace, Rates, Reading},
+    status::{self, Gauges, Inputs, Outputs, Pace, Rates, Reading},
     store::{Store, StoreSettings},
+    watch::Contact,
 };
 use pool::{Clock, SystemClock};
+use prometheus::Registry;
 use proto::{Contents, Reported};
 use resources::{
     Object, Objects, Place, SecretValues,
-    kinds::{Credential, ModelRoute, Provider},
+    kinds::{ClientKey, Credential, ModelRoute, Provider},
 };
 use snapshot::{DigestKey, ObjectName};
 use tokio::{
@@ -121,8 +123,10 @@ impl World {
             handle,
             events.clone(),
         ));
-        self.tasks
-            .spawn(events::run(self.client.clone(), "operator-0".to_owned(), notes));
+        let contact = Contact::default();
+        let party = contact.party("Events");
+        let told = events::run(self.client.clone(), party, "operator-0".to_owned(), notes);
+        self.tasks.spawn(told);
         let gateways = Arc::clone(&self.gateways.all);
         let inputs = Inputs {
             publications: self.published.clone(),
@@ -133,13 +137,14 @@ impl World {
             handled,
             leads: leading,
         };
-        self.tasks.spawn(status::run(
-            self.client.clone(),
-            inputs,
+        let outputs = Outputs {
+            client: self.client.clone(),
+            party: contact.party("statuses"),
             events,
-            clock,
-            Rates::default(),
-        ));
+            gauges: Gauges::new(&Registry::new()).expect("the registry is new"),
+        };
+        self.tasks
+            .spawn(status::run(inputs, outputs, clock, Rates::default()));
         self.replicas.push(Replica { leads, reports });
     }
 
@@ -177,10 +182,26 @@ impl World {
 
     /// Applies objects, given as YAML or JSON.
     pub(super) fn apply(&self, objects: &str) {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-        std::fs::write(file.path(), objects).expect("the file is writable");
-        let file = file.path().to_str().expect("the path is text");
-        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file]);
+        ApiServer::shared().apply(self.namespace, objects);
+    }
+
+    /// Changes the key that [`super::people::OBJECTS`] and the like use, and gives the version of the Secret.
+    pub(super) fn rotate(&self) -> String {
+        self.apply(
+            "{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {first: sk-second-0123456789}}",
+        );
+        self.kubectl(&[
+            "get",
+            "secret",
+            "keys",
+            "--output=jsonpath={.metadata.resourceVersion}",
+        ])
+    }
+
+    /// Waits for a condition of objects, or what else `kubectl wait --for` takes.
+    pub(super) fn wait(&self, condition: &str, objects: &[&str]) {
+        let condition = format!("--for={condition}");
+        self.kubectl(&[&["wait", &condition, "--timeout=60s"], objects].concat());
     }
 
     /// kubectl in this namespace.
@@ -321,6 +342,7 @@ async fn objects(client: &Client, namespace: &str) -> (Objects, Vec<String>) {
     take!(Provider);
     take!(Credential);
     take!(ModelRoute);
+    take!(ClientKey);
     for secret in list::<Secret>(client, namespace).await {
         note(&|| (secret.meta().uid.clone(), secret.resource_version()));
         let (name, version) = (name(&secret), secret.resource_version().unwrap_or_default());

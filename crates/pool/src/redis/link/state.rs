@@ -52,10 +52,12 @@ pub(super) struct Shared {
     misses: Misses,
     opened: Notify,
     observer: Arc<dyn Observe>,
+    /// What the process does while the link is down, for its log.
+    meanwhile: &'static str,
 }
 
 impl Shared {
-    pub(super) fn new(observer: Arc<dyn Observe>) -> Self {
+    pub(super) fn new(observer: Arc<dyn Observe>, meanwhile: &'static str) -> Self {
         let since = Instant::now();
         Self {
             current: ArcSwapOption::empty(),
@@ -66,6 +68,7 @@ impl Shared {
             misses: Misses::new(since),
             opened: Notify::new(),
             observer,
+            meanwhile,
         }
     }
 
@@ -162,7 +165,8 @@ impl Shared {
             tracing::warn!(
                 why = why.as_str(),
                 cause,
-                "the shared store is away; this gateway goes on alone"
+                meanwhile = self.meanwhile,
+                "the shared store is away"
             );
         }
     }
@@ -181,7 +185,8 @@ impl Shared {
             tracing::warn!(
                 why = why.as_str(),
                 cause,
-                "the shared store is away; this gateway goes on alone"
+                meanwhile = self.meanwhile,
+                "the shared store is away"
             );
         }
     }

@@ -147,7 +147,9 @@ async fn many_at_once_get_what_they_would_get_one_after_the_other() {
             }
             assert_eq!(
                 fleet.a().in_flight(world).await.iter().sum::<u32>(),
-                ours.iter().filter(|call| matches!(call, Ok((_, Ok(_))))).count() as u32,
+                ours.iter()
+                    .map(|call| u32::from(matches!(call, Ok((_, Ok(_))))))
+                    .sum::<u32>(),
                 "world {number}, {limits:?}: what is under way is counted"
             );
             drop(theirs);
