@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use cluster::System;
 use harness::{ADMIN_KEY, Answer, Client, eventually};
+use proto::admin::v1::{self, admin_client::AdminClient};
 use serde_json::{Value, json};
+use tonic::Code;
 
-use crate::people::refused_by_kubernetes;
+use crate::people::{by, channel, may, refused_by_kubernetes};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,6 +111,7 @@ async fn an_administrator_changes_objects_through_any_gateway() {
     quotas_are_shared(&system, one, other).await;
     credentials_come_and_go(&system, one, other).await;
     keys_are_minted(&system, one).await;
+    people_suspend_and_resume(&system).await;
     assert_eq!(refused_by_kubernetes(&system), Vec::<String>::new());
 }
 
@@ -207,4 +210,44 @@ async fn keys_are_minted(system: &System, one: &Client) {
         assert_eq!(error_code(&refused), "admin_key_required");
     }
     assert!(!system.logs().contains(key), "a key was logged");
+}
+
+/// Over gRPC, and only who may change credentials.
+async fn people_suspend_and_resume(system: &System) {
+    let (server, namespace) = (system.server(), system.namespace());
+    may(server, namespace, "alice", "patch");
+    may(server, namespace, "mallory", "get,list");
+    let token = |account: &str| server.token(namespace, account, &["roundhouse-admin"]);
+    let (alice, mallory) = (token("alice"), token("mallory"));
+    let mut admin = AdminClient::new(channel(system).await);
+    let credential = Some(v1::ObjectName {
+        namespace: namespace.to_owned(),
+        name: "a".to_owned(),
+    });
+    let suspend = v1::SuspendRequest {
+        credential: credential.clone(),
+    };
+    let refused = admin.suspend(by(&mallory, suspend.clone())).await;
+    assert_eq!(
+        refused.expect_err("it may only look").code(),
+        Code::PermissionDenied
+    );
+    admin.suspend(by(&alice, suspend)).await.expect("it may");
+    system
+        .until_condition("credentials/a", "Ready", "False/Suspended")
+        .await;
+    for client in system.clients() {
+        eventually("nothing is left to use", PATIENCE, || async {
+            (client.chat("m").await.status != 200).then_some(())
+        })
+        .await;
+    }
+    let resume = v1::ResumeRequest { credential };
+    admin.resume(by(&alice, resume)).await.expect("it may");
+    for client in system.clients() {
+        eventually("the credential is used again", PATIENCE, || async {
+            (client.chat("m").await.status == 200).then_some(())
+        })
+        .await;
+    }
 }

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tonic::{Code, Request, Status, metadata::MetadataValue, transport::Channel};
 
-use crate::people::{by, channel, may};
+use crate::people::{by, channel, may, refused_by_kubernetes};
 
 const HERE: &str = "callers";
 const ELSEWHERE: &str = "callers-elsewhere";
@@ -260,6 +260,7 @@ async fn whoever_is_not_known_is_refused_and_that_is_told_once() {
     ] {
         assert!(!log.contains(secret), "a token or key was logged");
     }
+    assert_eq!(refused_by_kubernetes(&system), Vec::<String>::new());
     let reviewed = system.operator(0).metrics().await;
     let refusals = reviewed.sum("roundhouse_operator_refusals_total", &[("reason", "plaintext")]);
     assert!(

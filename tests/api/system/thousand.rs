@@ -8,7 +8,7 @@ use std::{
 };
 
 use cluster::{ApiServer, System, make};
-use futures_util::{Stream, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use harness::credential_key;
 use kube::{
     Api,
@@ -17,6 +17,8 @@ use kube::{
 use resources::kinds::{Credential, CredentialStatus};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
+
+use crate::people::refused_by_kubernetes;
 
 const COUNT: usize = 1000;
 
@@ -51,8 +53,10 @@ const WRITES: [&str; 7] = [
 const CALM: [&str; 3] = ["leases", "tokenreviews", "subjectaccessreviews"];
 
 /// What is seen of the Credentials of a namespace.
-#[derive(Debug, Default)]
 struct Crowd {
+    all: Api<Credential>,
+    /// The version of what was seen last.
+    version: String,
     /// How often each was written since it was made.
     patches: BTreeMap<String, usize>,
     /// Which are told to be ready, and to be served by every gateway.
@@ -61,13 +65,27 @@ struct Crowd {
 }
 
 impl Crowd {
+    /// Sees what happens from now on; there are none yet.
+    async fn new(all: Api<Credential>) -> Self {
+        let none = all.list_metadata(&ListParams::default()).await;
+        let version = none.expect("they can be listed").metadata.resource_version;
+        Self {
+            all,
+            version: version.unwrap_or_default(),
+            patches: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            programmed: BTreeMap::new(),
+        }
+    }
+
     fn see(&mut self, event: WatchEvent<Credential>) {
         let (credential, patches) = match event {
             WatchEvent::Added(credential) => (credential, 0),
             WatchEvent::Modified(credential) => (credential, 1),
             WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => return,
-            WatchEvent::Error(error) => panic!("the watch ends: {error}"),
+            WatchEvent::Error(error) => panic!("it cannot be watched: {error}"),
         };
+        self.version = credential.metadata.resource_version.unwrap_or_default();
         let name = credential.metadata.name.expect("an object has a name");
         let status = credential.status.unwrap_or_default();
         *self.patches.entry(name.clone()).or_default() += patches;
@@ -76,22 +94,22 @@ impl Crowd {
     }
 
     /// Watches until all are `good`.
-    async fn until(
-        &mut self,
-        events: &mut (impl Stream<Item = kube::Result<WatchEvent<Credential>>> + Unpin),
-        good: impl Fn(&Self) -> &BTreeMap<String, bool>,
-    ) {
+    async fn until(&mut self, good: impl Fn(&Self) -> &BTreeMap<String, bool>) {
         let all = |seen: &Self| good(seen).values().filter(|good| **good).count() == COUNT;
+        // The API server ends the watch of whoever is slow, as this is on a busy machine; nothing is missed.
         while !all(self) {
-            let event = timeout(PATIENCE, events.try_next()).await;
-            let event = event.unwrap_or_else(|_| {
-                let missing = good(self).iter().filter(|(_, good)| !**good);
-                panic!(
-                    "nothing more is written; missing: {:?}",
-                    missing.take(5).collect::<Vec<_>>()
-                )
-            });
-            self.see(event.expect("the watch goes on").expect("the watch goes on"));
+            let watch = self.all.watch(&WatchParams::default(), &self.version).await;
+            let mut events = pin!(watch.expect("they can be watched"));
+            while !all(self) {
+                let event = timeout(PATIENCE, events.try_next()).await;
+                let event = event.unwrap_or_else(|_| {
+                    let missing = good(self).iter().filter(|(_, good)| !**good);
+                    let missing: Vec<_> = missing.take(5).collect();
+                    panic!("nothing more is written; missing: {missing:?}")
+                });
+                let Ok(Some(event)) = event else { break };
+                self.see(event);
+            }
         }
     }
 }
@@ -137,13 +155,7 @@ async fn a_thousand_credentials_are_soon_ready_and_then_nothing_is_written() {
     make(&client, "/api/v1/namespaces/thousand/secrets", secrets).await;
 
     let all: Api<Credential> = Api::namespaced(client.clone(), system.namespace());
-    let none = all.list_metadata(&ListParams::default()).await;
-    let now = none.expect("they can be listed").metadata.resource_version;
-    let watch = all
-        .watch(&WatchParams::default().timeout(290), &now.unwrap_or_default())
-        .await;
-    let mut events = pin!(watch.expect("they can be watched"));
-    let mut crowd = Crowd::default();
+    let mut crowd = Crowd::new(all).await;
     let started = Instant::now();
     let credentials = (0..COUNT).map(|number| {
         json!({
@@ -159,11 +171,11 @@ async fn a_thousand_credentials_are_soon_ready_and_then_nothing_is_written() {
         started.elapsed()
     };
     let telling = async {
-        crowd.until(&mut events, |seen| &seen.ready).await;
+        crowd.until(|seen| &seen.ready).await;
         started.elapsed()
     };
     let (made, ready) = tokio::join!(making, telling);
-    crowd.until(&mut events, |seen| &seen.programmed).await;
+    crowd.until(|seen| &seen.programmed).await;
     let programmed = started.elapsed();
     let (provider, _) = system
         .until("providers/p", "all its credentials are ready", |provider| {
@@ -199,5 +211,6 @@ async fn a_thousand_credentials_are_soon_ready_and_then_nothing_is_written() {
     let mut written = writes(server);
     written.retain(|what, count| before.get(what) != Some(count));
     assert!(written.is_empty(), "written while nothing happened: {written:#?}");
+    assert_eq!(refused_by_kubernetes(&system), Vec::<String>::new());
     system.gateway(0).client().chat("m").await.expect(200);
 }
