@@ -6,8 +6,9 @@ mod objects;
 mod volume;
 
 use std::{
-    fmt,
+    fmt, fs,
     net::{IpAddr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -71,6 +72,8 @@ struct OperatorSeat {
     /// Its way to the API server.
     way: Detour,
     process: Option<Operator>,
+    /// Its latest token for the API server.
+    token: String,
 }
 
 /// A replica of the gateway.
@@ -181,6 +184,7 @@ impl System {
                 address,
                 way: Detour::new(SocketAddr::from(([127, 0, 0, 1], 0)), self.server.address()).await,
                 process: None,
+                token: String::new(),
             });
             self.start_operator(self.operators.len() - 1).await;
         }
@@ -195,11 +199,13 @@ impl System {
         let account = format!("{RELEASE}-operator");
         let way = seat.way.address();
         let kubeconfig = self.server.kubeconfig_through(&self.namespace, &account, way);
+        let token = token_in(&kubeconfig);
         let arguments: Vec<&str> = self.operator_arguments.iter().map(String::as_str).collect();
         let launch = OperatorLaunch::with_kubeconfig(&self.namespace, kubeconfig)
             .arguments(&arguments)
             .arguments(&[&format!("--pod={RELEASE}-operator-{number}")])
             .listen(seat.address);
+        self.operators[number].token = token;
         self.operators[number].process = Some(launch.start().await);
     }
 
@@ -351,6 +357,13 @@ impl System {
         self.gateways[number].volume.renew_token(self.server);
     }
 
+    /// The tokens that the processes have.
+    pub fn tokens(&self) -> Vec<String> {
+        let operators = self.operators.iter().map(|seat| seat.token.clone());
+        let gateways = self.gateways.iter().map(|seat| seat.volume.token());
+        operators.chain(gateways).collect()
+    }
+
     /// What all processes have logged so far, also those that have ended.
     pub fn logs(&self) -> String {
         let operators = self.operators.iter().filter_map(|seat| seat.process.as_ref());
@@ -359,4 +372,12 @@ impl System {
         logs.extend(self.gateways().map(Gateway::log));
         logs
     }
+}
+
+/// The token in a kubeconfig.
+fn token_in(kubeconfig: &Path) -> String {
+    let text = fs::read_to_string(kubeconfig).expect("the file was written");
+    let config: Value = serde_json::from_str(&text).expect("the file is written as JSON");
+    let token = config["users"][0]["user"]["token"].as_str();
+    token.expect("an account has a token").to_owned()
 }

@@ -6,13 +6,17 @@
     reason = "the times that things took are for people; a busy machine is no failure"
 )]
 
+mod administration;
 mod callers;
+mod canary;
 mod creation;
 mod leaders;
+mod minting;
 mod outage;
 mod partition;
 mod people;
 mod removal;
 mod rotation;
 mod secrets;
+mod thousand;
 mod trial;

@@ -49,3 +49,11 @@ pub(crate) fn by<T>(token: &str, message: T) -> Request<T> {
     }
     request
 }
+
+/// What the API server refused to the operators of a system, as their log tells it: the accounts are those of the chart,
+/// so nothing may be missing.
+pub(crate) fn refused_by_kubernetes(system: &System) -> Vec<String> {
+    let logs = system.logs();
+    let is_refusal = |line: &&str| line.contains("forbidden") || line.contains("\"status\":403");
+    logs.lines().filter(is_refusal).map(str::to_owned).collect()
+}

@@ -66,6 +66,11 @@ impl Volume {
         replace(&self.folder.path().join("token"), token);
     }
 
+    /// The token that is there.
+    pub(super) fn token(&self) -> String {
+        fs::read_to_string(self.folder.path().join("token")).expect("the token is there")
+    }
+
     /// The flags that say where all this is.
     pub(super) fn arguments(&self) -> Vec<String> {
         let flag = |flag: &str, name: &str| format!("--{flag}={}", self.folder.path().join(name).display());
