@@ -40,9 +40,9 @@ async fn a_new_credential_is_ready_and_served_within_a_second() {
     }
     for gateway in system.gateways() {
         let metrics = gateway.metrics().await;
-        assert!(metrics.has("credential_in_flight", &[("credential", "a")]));
+        assert!(metrics.has("roundhouse_credential_in_flight", &[("credential", "a")]));
         let all = "how a credential is for all replicas, the operator tells";
-        assert!(!metrics.has("credential_ready", &[]), "{all}");
+        assert!(!metrics.has("roundhouse_credential_ready", &[]), "{all}");
     }
     let credential = system.object("credentials/a").await;
     assert_eq!(
