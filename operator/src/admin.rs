@@ -4,7 +4,7 @@
 //! asked whether the caller may do it ([`Admin`]), or after the client key that a gateway passes on was found to be an
 //! administrator's ([`Delegated`]). What annotations ask for is done by the leader.
 //!
-//! Start at [`services`]. [`control`] has what both services do, without asking who wants it.
+//! Start at [`services`]. `control` has what both services do, without asking who wants it.
 
 mod access;
 mod ask;

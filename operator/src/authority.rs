@@ -23,6 +23,7 @@ use rand::RngExt;
 use tokio::{sync::watch, time::sleep};
 
 use self::{keep::Keeper, leaf::Leaf};
+use crate::kubernetes::Pauses;
 
 pub use self::{
     certificate::CertificateError,
@@ -98,7 +99,8 @@ pub async fn run(
     let names = settings.names.clone();
     let keeper = Keeper::new(client, settings, Arc::clone(&clock));
     let mut leaf: Option<Leaf> = None;
-    let mut failures: u32 = 0;
+    // Those of a failure that lasts. Without a certificate nobody can connect, so they stay short.
+    let mut pauses: Option<Pauses> = None;
     loop {
         let looked = keeper.look().await;
         let renewed = looked.and_then(|authority| {
@@ -116,25 +118,64 @@ pub async fn run(
         });
         let pause = match renewed {
             Ok(()) => {
-                if failures > 0 {
+                if pauses.take().is_some() {
                     tracing::info!("the authority of discovery is as it should be again");
                 }
-                failures = 0;
-                lives.look_every
+                // Replicas that started together do not stay in step.
+                lives.look_every.mul_f64(rand::rng().random_range(0.75..1.0))
             }
             Err(error) => {
-                if failures == 0 {
+                if pauses.is_none() {
                     tracing::warn!(
                         error = &error as &dyn Error,
                         "the authority of discovery cannot be looked after; trying again"
                     );
                 }
-                failures = failures.saturating_add(1);
-                (Duration::from_millis(250) * 2u32.saturating_pow(failures.min(8))).min(lives.look_every)
+                let pauses = pauses.get_or_insert_default();
+                pauses.longer().min(lives.look_every)
             }
         };
-        // Replicas that started together do not stay in step.
-        let pause = pause.mul_f64(rand::rng().random_range(0.75..1.0));
         sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use http::{Request, Response, StatusCode};
+    use kube::{Client, client::Body};
+    use pool::SystemClock;
+    use tokio::time::timeout;
+    use tower::service_fn;
+
+    use super::{AuthoritySettings, presented, run};
+
+    /// An API server that comes back finds an operator without a certificate at its door soon, however long it was away.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_no_certificate_asks_again_soon() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let service = service_fn(move |_: Request<Body>| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let mut away = Response::new(Body::empty());
+            *away.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            std::future::ready(Ok::<_, Infallible>(away))
+        });
+        let client = Client::new(service, "here");
+        let settings = AuthoritySettings::new("it", "here", "cluster.local");
+        let (presents, _presented) = presented();
+        let running = run(client, settings, Arc::new(SystemClock::default()), presents);
+        let ended = timeout(Duration::from_secs(600), running).await;
+        assert!(ended.is_err(), "it never ends");
+        let asked = asked.load(Ordering::SeqCst);
+        assert!((60..200).contains(&asked), "{asked} times within ten minutes");
     }
 }

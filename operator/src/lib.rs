@@ -1,6 +1,6 @@
 //! The control plane: resources in, snapshots out, status that tells the truth.
 //!
-//! Objects are watched, [indexed](index) and compiled, and what comes of it is [published](published): gateways
+//! Objects are watched, [indexed](index) and compiled, and what comes of it is [published]: gateways
 //! follow it over discovery, and the leader tells it in the status of the objects. Index and compile are plain
 //! synchronous code, tested with objects in and results out.
 //!

@@ -1,6 +1,6 @@
 //! Mints client keys: makes the Secrets of `ClientKey`s with a `target`, and replaces the keys in them.
 //!
-//! [`decide`] says what has to be done, from the object, its Secret and the time; [`settle`] does it, by
+//! [`decide()`] says what has to be done, from the object, its Secret and the time; [`settle()`] does it, by
 //! compare-and-swap, and [`run`] does so for every `ClientKey` when it is due. The Secret is the state, so nothing is
 //! lost with a process, and two that both believe they lead come to one key.
 

@@ -10,7 +10,7 @@ use prometheus::{
 };
 use snapshot::RestReason;
 
-use crate::app::App;
+use crate::{app::App, source::Changes};
 
 /// Reads the pool's state at each scrape, so that a call pays nothing for these gauges.
 pub struct PoolCollector {
@@ -112,6 +112,11 @@ impl Collector for PoolCollector {
                     .set(1);
             }
         }
-        self.all().into_iter().flat_map(Collector::collect).collect()
+        let told: &[&dyn Collector] = match app.changes {
+            Changes::Files(_) => &self.all(),
+            // How a credential is for all replicas, the operator that leads tells.
+            Changes::Operator(_) => &[&self.in_flight, &self.snapshot, &self.age],
+        };
+        told.iter().flat_map(|gauge| gauge.collect()).collect()
     }
 }

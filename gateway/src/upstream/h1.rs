@@ -164,15 +164,13 @@ impl Call<'_> {
         let Some(outbox) = &mut self.outbox else {
             return Ok(());
         };
-        let held = match self.permit {
+        let held = match self.permit.map(Permit::hold) {
             None => None,
-            Some(permit) => match permit.hold() {
-                Some(held) => Some(held),
-                None => {
-                    let unsent = self.outbox.take();
-                    return Err(Failed::Revoked(unsent.and_then(|outbox| outbox.into_streamed())));
-                }
-            },
+            Some(Some(held)) => Some(held),
+            Some(None) => {
+                let unsent = self.outbox.take();
+                return Err(Failed::Revoked(unsent.and_then(|outbox| outbox.into_streamed())));
+            }
         };
         let sent = outbox.poll_send(&mut self.io, cx);
         drop(held);

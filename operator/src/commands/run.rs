@@ -15,6 +15,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     arguments::Run,
+    authority::Presented,
     digest_key::{self, Keeper},
     gateways::Gateways,
     kubernetes,
@@ -90,7 +91,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
         monitor::serve(listener, router).await;
         Ok(())
     });
-    parts.add("readiness", tell_when_ready(health.clone(), publications.clone()));
+    health.not_ready("Syncing", "not everything was read from the API server yet");
     parts.add("watch", {
         let (client, contact, health) = (client.clone(), contact.clone(), health.clone());
         let (namespace, release) = (namespace.clone(), arguments.release.clone());
@@ -116,7 +117,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
         client,
         clock,
         registry,
-        publications,
+        publications: publications.clone(),
         gateways,
         store,
         readings,
@@ -124,7 +125,11 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
         contact,
     };
     operator.follow_store(&mut parts, says);
-    operator.converse(&mut parts).await?;
+    let presented = operator.converse(&mut parts).await?;
+    parts.add(
+        "readiness",
+        tell_when_ready(health.clone(), publications, presented),
+    );
     operator.write(&mut parts, reports, elects)?;
     tracing::info!(namespace = operator.namespace, watched = ?watched, "following the cluster");
     Ok(parts.run(signals, &health).await)
@@ -157,10 +162,16 @@ async fn listen(address: std::net::SocketAddr, flag: &str) -> anyhow::Result<Tcp
     listener.with_context(|| format!("cannot listen on {address} ({flag})"))
 }
 
-/// Says that the process is ready once something is published: everything was read then.
-async fn tell_when_ready(health: Health, mut publications: Publications) -> anyhow::Result<()> {
-    health.not_ready("Syncing", "not everything was read from the API server yet");
+/// Says that the process is ready once something is published, for which everything was read, and there is a certificate,
+/// without which nobody can connect.
+async fn tell_when_ready(
+    health: Health,
+    mut publications: Publications,
+    mut presented: watch::Receiver<Option<Presented>>,
+) -> anyhow::Result<()> {
     let first = publications.wait_for(Option::is_some).await?.clone();
+    health.not_ready("NoCertificate", "there is no certificate to listen with yet");
+    presented.wait_for(Option::is_some).await?;
     if let Some(first) = first {
         let snapshot = first.contents.snapshot();
         tracing::info!(

@@ -95,12 +95,17 @@ impl fmt::Debug for System {
 impl System {
     /// Makes the namespace and installs the chart's accounts there, with these values, written as YAML.
     pub async fn start(namespace: &str, values: &str) -> Self {
-        Self::start_on(ApiServer::shared(), namespace, values).await
+        // Without it there is no use in an API server.
+        let network = Network::new();
+        Self::install(ApiServer::shared(), network, namespace, values).await
     }
 
     /// The same on an API server that is not for all.
     pub async fn start_on(server: &'static ApiServer, namespace: &str, values: &str) -> Self {
-        let network = Network::new();
+        Self::install(server, Network::new(), namespace, values).await
+    }
+
+    async fn install(server: &'static ApiServer, network: Network, namespace: &str, values: &str) -> Self {
         let redis = Redis::start().await;
         let store = format!(
             "redis: {{mode: External, url: 'redis://127.0.0.1:{}'}}",

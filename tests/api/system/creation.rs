@@ -38,6 +38,12 @@ async fn a_new_credential_is_ready_and_served_within_a_second() {
         system.wait_for(object, "Ready");
         system.wait_for(object, "Programmed");
     }
+    for gateway in system.gateways() {
+        let metrics = gateway.metrics().await;
+        assert!(metrics.has("roundhouse_credential_in_flight", &[("credential", "a")]));
+        let all = "how a credential is for all replicas, the operator tells";
+        assert!(!metrics.has("roundhouse_credential_ready", &[]), "{all}");
+    }
     let credential = system.object("credentials/a").await;
     assert_eq!(
         credential["status"]["distribution"]["summary"], "2/2",

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic_health::server::HealthReporter;
 
 use super::{Operator, listen, place};
 use crate::{
     admin, authority,
-    authority::AuthoritySettings,
+    authority::{AuthoritySettings, Presented},
     discovery::{self, Discovery, DiscoverySettings},
     identity::Reviewer,
     process::Parts,
@@ -22,13 +23,17 @@ use crate::{
 const PEOPLE: &str = "roundhouse-admin";
 
 impl Operator<'_> {
-    /// Listens, and says who it is.
-    pub(super) async fn converse(&self, parts: &mut Parts) -> anyhow::Result<()> {
+    /// Listens, and says who it is. Returns the certificate that is presented.
+    pub(super) async fn converse(
+        &self,
+        parts: &mut Parts,
+    ) -> anyhow::Result<watch::Receiver<Option<Presented>>> {
         let (release, namespace) = (&self.arguments.release, &self.namespace);
         let listener = listen(self.arguments.listen, "--listen").await?;
         tracing::info!(listener = "gRPC", address = %listener.local_addr()?, "listening");
         let refusals = Refusals::new(&self.registry)?;
         let (presents, presented) = authority::presented();
+        let certificate = presented.clone();
         let settings = AuthoritySettings::new(release, namespace, &self.arguments.cluster_domain);
         let authority = authority::run(self.client.clone(), settings, self.clock.clone(), presents);
         parts.add("authority", async { match authority.await {} });
@@ -66,7 +71,7 @@ impl Operator<'_> {
                 ended = healthy => ended,
             }
         });
-        Ok(())
+        Ok(certificate)
     }
 
     fn administration(&self, gateway_identities: &Reviewer) -> admin::Parts {

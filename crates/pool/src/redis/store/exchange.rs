@@ -374,6 +374,10 @@ impl Redis {
 
     /// The state of the store that this process is registered with at a tag, as long as somebody may wait for it.
     async fn epoch(&self, tag: &Tag) -> Result<Arc<str>, Away> {
+        // Nearly always it is known, and then a timer is not worth its while.
+        if let Some(known) = tag.known_epoch() {
+            return Ok(known);
+        }
         let deadline = self.context.link.deadline();
         timeout(deadline, tag.epoch())
             .await
