@@ -139,6 +139,7 @@ async fn system() -> System {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one list of all who are refused")]
 async fn whoever_is_not_known_is_refused_and_that_is_told_once() {
     let system = system().await;
     let (server, channel) = (system.server(), channel(&system).await);

@@ -1,5 +1,7 @@
 //! Many objects at once, and then none.
 
+#![expect(clippy::panic, reason = "what helps a test may end it")]
+
 use std::{
     collections::BTreeMap,
     env,

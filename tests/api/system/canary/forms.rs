@@ -76,7 +76,9 @@ impl Canaries {
 fn forms(piece: &[u8]) -> Vec<String> {
     let each = |write: &dyn Fn(&mut String, u8)| {
         let mut text = String::new();
-        piece.iter().for_each(|byte| write(&mut text, *byte));
+        for byte in piece {
+            write(&mut text, *byte);
+        }
         text
     };
     let listed = |separator: &str| {
@@ -116,7 +118,11 @@ mod tests {
         let secret = "sk-canary-Zq7Xw2Vt9Lk4Rb8Nd3Hs6Gf";
         let mut canaries = Canaries::default();
         canaries.add("it", secret);
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = secret
+            .bytes()
+            .flat_map(|byte| format!("{byte:02x}").into_bytes())
+            .map(char::from)
+            .collect();
         for text in [
             secret.to_owned(),
             format!("…{}", &secret[15..]),
