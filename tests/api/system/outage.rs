@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use cluster::System;
 use harness::{Load, credential_key, eventually};
 
 use crate::trial::{
@@ -111,4 +112,39 @@ async fn an_api_server_that_is_away_is_not_missed_by_callers() {
     system.wait_for_secret("a", &version);
     load.stop().await.expect_all_served("the API server was away");
     expect_whole_snapshots(&system);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_sees_only_a_part_tells_nothing() {
+    let mut system = pool_of_two("part-seen", 2).await;
+    let load = Load::start(system.clients(), 50);
+    load.until_more(50).await;
+    for operator in 0..2 {
+        system.kill_operator(operator);
+    }
+    may_with_secrets(&system, r#"["get"]"#);
+    system.start_operator(1).await;
+    let (status, text) = eventually("it says what it lacks", PATIENCE, || async {
+        let told = system.operator(1).readiness().await;
+        told.1.contains("refuses Secrets").then_some(told)
+    })
+    .await;
+    assert_eq!(status, 503, "{text}");
+    system.operator(1).logged("a gateway is connected").await;
+    load.until_more(50).await;
+    assert_eq!(system.operator(1).snapshot().await, "None\n");
+
+    may_with_secrets(&system, r#"["get", "list", "watch"]"#);
+    system.operator(1).until_ready().await;
+    let version = system.rotate("a", &credential_key("a2"));
+    system.wait_for_secret("a", &version);
+    load.stop().await.expect_all_served("an operator saw a part");
+    expect_whole_snapshots(&system);
+}
+
+/// What operators may do with the Secrets and `ConfigMap`s of the namespace.
+fn may_with_secrets(system: &System, verbs: &str) {
+    let role = format!("roundhouse:{}:roundhouse", system.namespace());
+    let patch = format!(r#"[{{"op":"replace","path":"/rules/2/verbs","value":{verbs}}}]"#);
+    system.kubectl(&["patch", "role", &role, "--type=json", "--patch", &patch]);
 }
