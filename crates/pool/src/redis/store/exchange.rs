@@ -76,7 +76,7 @@ impl Redis {
                 let seat = self.seat_shared(now, admit, reserves, &entry, given.seat);
                 let seat = self.admitted(now, seat);
                 let picked = self
-                    .take_given(now, pick, reserves, patience, &provider, &given)
+                    .take_given(now, pick, reserves, patience, &provider, given)
                     .await;
                 return Ok((seat.keep(), picked));
             }
@@ -195,7 +195,7 @@ impl Redis {
         match self.ask_together(pick, reserves, &tag, &epoch, None).await {
             Answer::Given(given) => {
                 return self
-                    .take_given(now, pick, reserves, patience, &tag, &given.claim())
+                    .take_given(now, pick, reserves, patience, &tag, given.claim())
                     .await;
             }
             Answer::Apart => {}
@@ -256,10 +256,10 @@ impl Redis {
         reserves: Reserves,
         patience: Duration,
         tag: &Arc<Tag>,
-        given: &asking::Taken,
+        given: asking::Taken,
     ) -> Result<Picked<Hold>, Shortage> {
         let found = answer::Found {
-            account: given.account.clone(),
+            account: given.account,
             sequence: given.sequence,
             taken: Taken::default(),
             lane: 0,
