@@ -229,7 +229,7 @@ impl Scope {
 
     /// The call `lease` succeeded: lifts the guessed rest that it probed and ends the ladder.
     ///
-    /// A call that began before the rest is no evidence. Returns whether the scope opened.
+    /// A call that began before the rest is no evidence. What has ended by itself is forgotten. Returns whether the scope opened.
     pub fn succeed(&mut self, lease: u64, sequence: u64, now: Timestamp) -> bool {
         match self.rest {
             Some(rest) if rest.guessed && rest.sequence < lease => {
@@ -238,6 +238,7 @@ impl Scope {
             }
             Some(rest) if rest.guessed || rest.until > now => false,
             _ => {
+                self.rest = None;
                 if self.ladder.is_some_and(|step| step.sequence < lease) {
                     self.ladder = None;
                 }

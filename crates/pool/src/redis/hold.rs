@@ -15,6 +15,7 @@ pub struct Hold {
     pub(super) model: Arc<str>,
     pub(super) sequence: u64,
     pub(super) definition: Arc<str>,
+    pub(super) is_led: bool,
     pub(super) open_for: u64,
     pub(super) failures: u64,
 }

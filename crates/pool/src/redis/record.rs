@@ -1,5 +1,7 @@
 //! What a process has to say about a tag. The script `apply` reads these.
 
+mod usual;
+
 use std::{fmt::Write, sync::Arc};
 
 use snapshot::{RestScope, SecretVersion, Timestamp};
@@ -38,6 +40,8 @@ enum What {
         outcome: u64,
         tokens: Option<u64>,
         definition: Arc<str>,
+        /// Whether scores of its lane follow calls in flight, or use.
+        is_led: bool,
     },
     /// A caller's call ended.
     Leave {
@@ -63,6 +67,8 @@ pub(super) struct Attempt<'a> {
     pub(super) failures: u64,
     /// What the credential may use.
     pub(super) definition: &'a Arc<str>,
+    /// Whether scores of its lane follow calls in flight, or use.
+    pub(super) is_led: bool,
 }
 
 impl Record {
@@ -90,6 +96,7 @@ impl Record {
                     outcome,
                     tokens,
                     definition: Arc::clone(attempt.definition),
+                    is_led: attempt.is_led,
                 })
             };
         }
@@ -224,15 +231,26 @@ impl Record {
     }
 
     /// How long ago it was made, in microseconds; one that says what is so now has no age.
-    pub(super) fn age(&self, now: Timestamp) -> u64 {
+    fn age(&self, now: Timestamp) -> u64 {
         match self.at {
             Timestamp::EPOCH => 0,
             at => micros(now.since(at)),
         }
     }
 
+    /// Adds what the script reads of records that are sent together.
+    pub(super) fn write_all(records: &[Self], now: Timestamp, mut args: Args) -> Args {
+        if let Some(all) = usual::write(records, now, &args) {
+            return all;
+        }
+        for record in records {
+            args = record.write(args.number(record.age(now)));
+        }
+        args
+    }
+
     /// Adds what the script reads.
-    pub(super) fn write(&self, args: Args) -> Args {
+    fn write(&self, args: Args) -> Args {
         match &self.what {
             What::Fields(fields) => args.all(fields),
             What::End {
@@ -243,6 +261,7 @@ impl Record {
                 outcome,
                 tokens,
                 definition,
+                is_led: _,
             } => args
                 .text("E")
                 .number(7)

@@ -51,7 +51,12 @@ pub(super) static FILL: LazyLock<Script> =
 pub(super) static APPLY: LazyLock<Script> = LazyLock::new(|| {
     account_script(
         "apply",
-        &[part!("head"), part!("ring"), part!("apply_fast")],
+        &[
+            part!("apply_usual"),
+            part!("head"),
+            part!("ring"),
+            part!("apply_fast"),
+        ],
         &[part!("scope_changes"), part!("apply")],
     )
 });

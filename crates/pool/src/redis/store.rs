@@ -172,6 +172,7 @@ impl Store for Redis {
             open_for: hold.open_for,
             failures: hold.failures,
             definition: &hold.definition,
+            is_led: hold.is_led,
         };
         let record = Record::settle(&attempt, settled);
         let (blame, local) = self.local().settle(now, hold.local, settled);

@@ -116,6 +116,9 @@ struct State {
     /// Leases up to this one were taken, or given up, when it was last looked.
     horizon: u64,
     used: Instant,
+    /// When something was last to be said, and whether that came soon after what was before.
+    said: Instant,
+    is_lively: bool,
     overflowed: bool,
 }
 
@@ -235,6 +238,8 @@ impl Tag {
                 reconciled: now,
                 horizon: 0,
                 used: now,
+                said: now,
+                is_lively: false,
                 overflowed: false,
             }),
             asking: Asking::default(),
@@ -388,8 +393,11 @@ impl Tag {
             } else if self.reconciling_is_due() {
                 self.reconcile().await
             } else if self.has_news() {
-                // A pick meanwhile takes it along, and what else ends goes with it.
-                sleep(LINGER).await;
+                // A pick meanwhile takes it along, and what else ends goes with it. Where calls are rare the next one
+                // would only wait for it.
+                if self.state().is_lively {
+                    sleep(LINGER).await;
+                }
                 let Some(sending) = self.send() else { continue };
                 sending.alone().await
             } else {
@@ -490,5 +498,7 @@ impl State {
             }
         }
         self.queue.push_back(record);
+        let before = std::mem::replace(&mut self.said, Instant::now());
+        self.is_lively = self.said.saturating_duration_since(before) < LINGER;
     }
 }

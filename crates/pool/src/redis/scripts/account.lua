@@ -1,18 +1,54 @@
--- One credential; needs scope.lua, usage.lua and lane.lua. Its hash T:a:NAME has the fields n (calls in flight), v (tokens held),
--- w (the rest of the whole), m:MODEL (that for a model), cl (when all was cleared), pk (lanes in which it is
--- parked), pf (whether it may be parked as full), q:WINDOW, h (use that the upstream told: parts per million and
--- until when), s (the version of its secret).
+-- One credential; needs scope.lua, usage.lua, lane.lua and tag.lua. How many calls of each are in flight is in the hash T:n.
+-- Its hash T:a:NAME has the fields v (tokens held), w (the rest of the whole), m:MODEL (that for a model),
+-- cl (when all was cleared), pk (lanes in which it is parked), pf (whether it may be parked as full), q:WINDOW,
+-- h (use that the upstream told: parts per million and until when), s (the version of its secret).
+-- The hash T:k marks those to look at closely: that rest or are on a ladder, or were refused of late.
+-- A caller's account has no name and is its tag: n, v and q:WINDOW are fields of T.
 local function account_key(name)
+  if name == '' then return T end
   return T .. ':a:' .. name
 end
 
 local function read_account(name, model)
   local key = account_key(name)
-  local f = call('HMGET', key, 'n', 'v', 'w', 'm:' .. model, 'cl', 'pk', 'pf', 'h')
-  local cleared = tonumber(f[5]) or 0
-  return {name = name, key = key, busy = tonumber(f[1]) or 0, reserved = tonumber(f[2]) or 0,
-    whole = f[3] and read_scope(f[3]), model = f[4] and read_scope(f[4]), cleared = cleared,
-    parked = f[6] or '', parked_full = f[7], told = f[8], is_new = not f[1]}
+  local f = call('HMGET', key, 'v', 'w', 'm:' .. model, 'cl', 'pk', 'pf', 'h')
+  local busy = in_flight
+  if name ~= '' then busy = tonumber(call('HGET', T .. ':n', name)) or 0 end
+  return {name = name, key = key, busy = busy, reserved = tonumber(f[1]) or 0,
+    whole = f[2] and read_scope(f[2]), model = f[3] and read_scope(f[3]), cleared = tonumber(f[4]) or 0,
+    parked = f[5] or '', parked_full = f[6], told = f[7], is_new = not f[1]}
+end
+
+-- Writes how much of an account is taken.
+local function write_held(account)
+  if account.name ~= '' then call('HSET', T .. ':n', account.name, account.busy) end
+  call('HSET', account.key, 'v', digits(account.reserved))
+end
+
+local function is_clean(scope)
+  return not (scope and (scope.reason or scope.lreason))
+end
+
+-- Marks a credential as one to look at closely.
+local function mark(name)
+  if call('HSET', T .. ':k', name, 1) == 1 then
+    call('HSET', T, 'u', call('HLEN', T .. ':k'))
+    call('PEXPIRE', T .. ':k', STATE_TTL)
+  end
+end
+
+-- Takes off a mark that nothing calls for any more.
+local function unmark(account)
+  if not is_clean(account.whole) or not is_clean(account.model) or call('HEXISTS', T .. ':k', account.name) == 0
+    or call('HEXISTS', T .. ':f', account.name) == 1 then
+    return
+  end
+  local all = call('HGETALL', account.key)
+  for index = 1, #all, 2 do
+    if string.sub(all[index], 1, 2) == 'm:' and not is_clean(read_scope(all[index + 1])) then return end
+  end
+  call('HDEL', T .. ':k', account.name)
+  call('HSET', T, 'u', call('HLEN', T .. ':k'))
 end
 
 -- What leads the account's scores in lanes that follow it, and when that falls by itself.

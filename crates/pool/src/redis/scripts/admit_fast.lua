@@ -3,24 +3,19 @@
 do
   local T, call, format = KEYS[1], redis.call, string.format
   if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
-  local epoch, last, ahead = unpack(call('HMGET', T, 'e', 'o', 'ah'))
+  local epoch, last, ahead, busy, held = unpack(call('HMGET', T, 'e', 'o', 'ah', 'n', 'v'))
   local now = tonumber(ARGV[1])
   if not now then
     local time = call('TIME')
     now = time[1] * 1000000 + time[2]
   end
-  now, last = now + (tonumber(ahead) or 0), tonumber(last) or 0
+  now, last, busy = now + (tonumber(ahead) or 0), tonumber(last) or 0, tonumber(busy) or 0
   if epoch == ARGV[2] and now >= last - 1000000 then
     if now < last then now = last end
-    local account = T .. ':a:'
-    local held = call('HMGET', account, 'n', 'v')
-    local found = usual_look(T, account, '', ARGV[6], tonumber(held[1]) or 0, tonumber(held[2]) or 0, tonumber(ARGV[5]),
-      now, 7, 1)
+    local found = usual_look(T, T, '', ARGV[6], busy, tonumber(held) or 0, tonumber(ARGV[5]), now, 7, 1)
     -- A seat that is known already has its answer, or was given up.
     if found and call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('|%d|0|0|0', found.hold)) == 1 then
-      usual_take(found, 1)
-      if not held[1] then call('PEXPIRE', account, '34560000000') end
-      call('HSET', T, 'o', format('%d', now))
+      call('HSET', T, 'n', busy + 1, 'o', format('%d', now), unpack(usual_take(found, 1)))
       return {'ok'}
     end
   end

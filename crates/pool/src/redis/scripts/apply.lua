@@ -8,6 +8,7 @@ sequence, in_flight, followers = tonumber(values[2]) or 0, tonumber(values[3]) o
 read_circuit(values[6])
 local rejects_all = tonumber(values[8])
 local rests_changed
+local is_marked = values[10] and values[10] ~= '0'
 -- Accounts that came into being, by their keys.
 local fresh = {}
 
@@ -32,6 +33,7 @@ end
 local function save_scopes(account, whole, model)
   if whole then call('HSET', account.key, 'w', write_scope(account.whole)) end
   if model then call('HSET', account.key, 'm:' .. account.model_name, write_scope(account.model)) end
+  if not (is_clean(account.whole) and is_clean(account.model)) then mark(account.name) end
   index_rests(account)
 end
 
@@ -166,6 +168,7 @@ local function refused(account, lease, seq, rest, definition, token, open_for)
   answered(lease, seq)
   rest_account(account, lease, seq, rest, definition, token)
   call('HSET', T .. ':f', account.name, digits(now) .. '|' .. token)
+  mark(account.name)
   call('PEXPIRE', T .. ':f', STATE_TTL)
 end
 
@@ -182,11 +185,11 @@ local function give_back(account, held)
   in_flight = max(in_flight - 1, 0)
   account.busy = max(account.busy - 1, 0)
   account.reserved = max(account.reserved - held.hold, 0)
-  call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
+  write_held(account)
 end
 
 local function charge(id, key, definition, tokens)
-  if definition.tokens then ring_add(T .. ':t:' .. id, tokens) end
+  if definition.tokens then ring_add(T .. ':r:' .. id, TOKENS, tokens) end
   charge_windows(definition.windows, tokens)
   write_windows(key, definition.windows)
 end
@@ -239,6 +242,7 @@ local function settle(lease, name, model, seq, outcome, tokens, scope, reason, l
   if followers ~= '' then follow(account, definition) end
   if account.parked_full then unpark_everywhere(account) end
   save_place(account)
+  if is_marked then unmark(account) end
 end
 
 local function commit(lease, name, model)
@@ -255,7 +259,10 @@ end
 -- A call gave up before it knew what it had got.
 local function cancel(lease, model)
   local known = call('HGET', owned, lease)
-  if not known then return call('HSET', owned, lease, 'x') end
+  if not known then
+    call('HINCRBY', T, 'x', 1)
+    return call('HSET', owned, lease, 'x')
+  end
   if known == 'x' then return end
   local name = match(known, '^([^|]*)|')
   settle(lease, name, model, '0', CANCELLED, '', '0', '', '', '', '', '0', '0', '', '', '')
@@ -263,7 +270,9 @@ end
 
 -- A call that was given up long ago cannot come any more.
 local function forget_lease(lease)
-  if call('HGET', owned, lease) == 'x' then call('HDEL', owned, lease) end
+  if call('HGET', owned, lease) ~= 'x' then return end
+  call('HDEL', owned, lease)
+  call('HINCRBY', T, 'x', -1)
 end
 
 -- A lease that the tag has not heard of: taken while the store was away (counted), or before the state was lost.
@@ -271,13 +280,12 @@ local function adopt(lease, name, hold, counted, text)
   if call('HEXISTS', owned, lease) == 1 then return end
   local account = account_of(name, '')
   local definition = definition_from(text, account.key)
-  -- Only Providers count their calls.
-  if name ~= '' then in_flight = in_flight + 1 end
+  in_flight = in_flight + 1
   account.busy = account.busy + 1
   account.reserved = account.reserved + tonumber(hold)
-  call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
+  write_held(account)
   if definition and counted == '1' then
-    if definition.requests then ring_add(T .. ':r:' .. name, 1) end
+    if definition.requests then ring_add(T .. ':r:' .. name, REQUESTS, 1) end
     begin_windows(definition.windows)
     write_windows(account.key, definition.windows)
   end
@@ -287,14 +295,12 @@ end
 
 local function leave(lease, tokens, text)
   local held = take_back(lease)
-  local key = account_key('')
-  fresh[key] = true
   if held then
-    local f = call('HMGET', key, 'n', 'v')
-    call('HSET', key, 'n', max((tonumber(f[1]) or 0) - 1, 0), 'v', digits(max((tonumber(f[2]) or 0) - held.hold, 0)))
+    in_flight = max(in_flight - 1, 0)
+    if held.hold > 0 then call('HSET', T, 'v', digits(max((tonumber(call('HGET', T, 'v')) or 0) - held.hold, 0))) end
   end
-  local definition = definition_from(text, key)
-  if definition and tokens ~= '' then charge('', key, definition, tonumber(tokens)) end
+  local definition = definition_from(text, T)
+  if definition and tokens ~= '' then charge('', T, definition, tonumber(tokens)) end
 end
 
 local function report(name, model, scope, reason, length, first, bound, text)
@@ -374,18 +380,17 @@ end
 -- What a process has used of an account in this minute and in its present periods, after the state was lost.
 local function restore(name, requests, tokens, windows, text)
   local key = account_key(name)
-  for letter, buckets in pairs({r = requests, t = tokens}) do
-    local ring = T .. ':' .. letter .. ':' .. name
-    local second_now = floor(now / 1000000)
+  local ring, second_now = T .. ':r:' .. name, floor(now / 1000000)
+  for kind, buckets in pairs({[REQUESTS] = requests, [TOKENS] = tokens}) do
     for second, amount in string.gmatch(buckets, '(%d+):(%d+)') do
       second, amount = tonumber(second), tonumber(amount)
       if second + SPAN >= second_now then
-        ring_used(ring)
+        ring_used(ring, kind)
         second = min(second, second_now)
-        local head = tonumber(call('HGET', ring, 'h'))
-        if not head or second < head then call('HSET', ring, 'h', second) end
-        call('HINCRBY', ring, second % 64, amount)
-        call('HINCRBY', ring, 's', amount)
+        local head = tonumber(call('HGET', ring, kind .. 'h'))
+        if not head or second < head then call('HSET', ring, kind .. 'h', second) end
+        call('HINCRBY', ring, kind .. second % 64, amount)
+        call('HINCRBY', ring, kind .. 's', amount)
         call('PEXPIRE', ring, 130000)
       end
     end
@@ -416,31 +421,53 @@ local function finish(lease, name, model, seq, outcome, tokens, text)
   settle(lease, name, model, seq, outcome, tokens, '0', '', '', '', '', '0', '0', '', '', text)
 end
 
-local kinds = {S = settle, E = finish, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
+-- What could not be applied.
+local failures = {}
+local function try(kind, apply, ...)
+  local done, failure = pcall(apply, ...)
+  if done then return end
+  failure = type(failure) == 'table' and failure.err or tostring(failure)
+  -- A server that cannot write now will be told again. Anything else is a defect of one record, which must not
+  -- keep the others from being heard.
+  if string.find(failure, 'OOM') or string.find(failure, 'READONLY') or string.find(failure, 'MISCONF') then error(failure) end
+  failures[#failures + 1] = kind .. ' ' .. failure
+end
+
+-- Many ends, each as of its own moment.
+local function finish_all(...)
+  local ends = {...}
+  for place = 1, #ends, 2 do
+    local seq, outcome, age, name, model = match(ends[place + 1], '^(%d+)|(%d)|(%d+)|([^|]*)|(.*)$')
+    now = present - age
+    try('E', finish, ends[place], name, model, seq, outcome, '', '')
+  end
+end
+
+local function leave_all(text, ...)
+  local ends = {...}
+  for place = 1, #ends, 3 do
+    now = present - ends[place + 2]
+    try('G', leave, ends[place], ends[place + 1], text)
+  end
+end
+
+local kinds = {S = settle, E = finish, F = finish_all, H = leave_all, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
   L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
 read_calendars(5)
-local failures = {}
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 2])
   now = present - tonumber(ARGV[at])
-  local done, failure = pcall(kinds[ARGV[at + 1]], unpack(ARGV, at + 3, at + 2 + count))
-  if not done then
-    failure = type(failure) == 'table' and failure.err or tostring(failure)
-    -- A server that cannot write now will be told again. Anything else is a defect of one record, which must not
-    -- keep the others from being heard.
-    if string.find(failure, 'OOM') or string.find(failure, 'READONLY') or string.find(failure, 'MISCONF') then error(failure) end
-    failures[#failures + 1] = ARGV[at + 1] .. ' ' .. failure
-  end
+  try(ARGV[at + 1], kinds[ARGV[at + 1]], unpack(ARGV, at + 3, at + 2 + count))
   at = at + 3 + count
 end
 now = present
 for key in pairs(fresh) do call('PEXPIRE', key, STATE_TTL) end
-if call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now)) == 1 then call('PEXPIRE', T .. ':b', STATE_TTL) end
+local batch = 'b:' .. owner
 if rests_changed then
-  write_tag('c', write_circuit(), 'rv', digits(sequence))
+  write_tag(batch, ARGV[4], 'c', write_circuit(), 'rv', digits(sequence))
 else
-  write_tag('c', write_circuit())
+  write_tag(batch, ARGV[4], 'c', write_circuit())
 end
 if rejects_all ~= tonumber(values[8]) then
   if rejects_all then call('HSET', T, 'rj', digits(rejects_all)) else call('HDEL', T, 'rj') end

@@ -2,20 +2,18 @@
 -- them changes more than what is held and what is used. They are taken together: each account is read
 -- and written once. Whatever is not usual is left to the script, which does the same for the usual case; it goes
 -- on behind the records that were done here.
-local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'rj')
-if values[1] ~= ARGV[2] then return {'unknown'} end
 local owner, owned = ARGV[3], T .. ':o:' .. ARGV[3]
-local applied = tonumber(match(call('HGET', T .. ':b', owner) or '', '^(%d+)|')) or 0
-if tonumber(ARGV[4]) <= applied then return {'ok'} end
+local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'rj', 'v', 'u', 'b:' .. owner)
+if values[1] ~= ARGV[2] then return {'unknown'} end
+if tonumber(ARGV[4]) <= (tonumber(values[11]) or 0) then return {'ok'} end
 local at = 6 + 4 * tonumber(ARGV[5])
 read_clock(values[4], values[5])
 
 do
   local sub, args, present = string.sub, ARGV, now
   local LEAD, LATE = 2 ^ 33, 2000000
-  -- Nothing rests for the breaker, nobody was refused of late, and scores follow calls in flight at most.
+  -- Nothing rests for the breaker, and scores follow calls in flight at most.
   local usual = ahead == (tonumber(values[5]) or 0) and not values[8] and (not values[6] or sub(values[6], 1, 6) == '0|||0|')
-    and call('EXISTS', T .. ':f') == 0
   local led = {}
   for id in string.gmatch(usual and values[7] or '', '[^,]+') do
     local follows = match(call('HGET', T, 'k:' .. id) or '', '^%d+|%d*|%d+|(%d)|')
@@ -23,17 +21,21 @@ do
   end
 
   -- Those that may be usual by what they say.
-  local places, leases, seen = {}, {}, {}
+  local places, leases, seen, names, places_of = {}, {}, {}, {}, {}
   local place, count = at, usual and #args or 0
   while place <= count do
     local kind, lease = args[place + 1], args[place + 3]
     if seen[lease] then break end
     if kind ~= 'E' and kind ~= 'G' then break end
     seen[lease], leases[#leases + 1], places[#places + 1] = true, lease, place
+    local name = kind == 'E' and args[place + 4]
+    if name and not places_of[name] then names[#names + 1], places_of[name] = name, #names + 1 end
     place = place + 3 + args[place + 2]
   end
 
   local known = leases[1] and call('HMGET', owned, unpack(leases)) or {}
+  local counts = names[1] and call('HMGET', T .. ':n', unpack(names))
+  local marks = names[1] and values[10] and values[10] ~= '0' and call('HMGET', T .. ':k', unpack(names)) or {}
   local accounts, order, ended, definitions, calendars = {}, {}, {}, {}, {}
   for place = 6, at - 4, 4 do
     calendars[args[place]] = {tonumber(args[place + 1]), tonumber(args[place + 2])}
@@ -51,7 +53,7 @@ do
 
   local function charge_minute(account)
     now = account.at
-    ring_add(T .. ':t:' .. account.name, account.tokens)
+    ring_add(T .. ':r:' .. account.name, TOKENS, account.tokens)
     account.tokens = nil
   end
 
@@ -92,27 +94,21 @@ do
 
     local account = accounts[name]
     if not account then
-      local model = args[from + 5]
-      account = {name = name, key = T .. ':a:' .. name, definition = definition, models = {}, ended = 0,
-        held = 0}
+      account = {name = name, key = T, definition = definition, ended = 0, held = 0, reserved = tonumber(values[9]) or 0}
       if attempt then
-        local n, v, whole, full, of_model = unpack(call('HMGET', account.key, 'n', 'v', 'w', 'pf', 'm:' .. model))
-        if not n or full or (whole and sub(whole, 1, 9) ~= '|||||||||') or (of_model and sub(of_model, 1, 9) ~= '|||||||||') then
-          break
+        local place = places_of[name]
+        if not counts[place] or marks[place] then break end
+        account.key, account.busy = T .. ':a:' .. name, tonumber(counts[place]) or 0
+        -- Only one that has limits holds tokens, or is parked as full.
+        if text ~= '' then
+          local v, full = unpack(call('HMGET', account.key, 'v', 'pf'))
+          if full then break end
+          account.reserved = tonumber(v) or 0
         end
-        account.busy, account.reserved, account.models[model] = tonumber(n) or 0, tonumber(v) or 0, true
-      else
-        local held = call('HMGET', account.key, 'n', 'v')
-        if not held[1] then break end
-        account.busy, account.reserved = tonumber(held[1]) or 0, tonumber(held[2]) or 0
       end
       accounts[name], order[#order + 1] = account, account
     elseif account.definition ~= definition then
       break
-    elseif attempt and not account.models[args[from + 5]] then
-      local of_model = call('HGET', account.key, 'm:' .. args[from + 5])
-      if of_model and sub(of_model, 1, 9) ~= '|||||||||' then break end
-      account.models[args[from + 5]] = true
     end
 
     local lease = known[index]
@@ -121,7 +117,7 @@ do
       if not hold then break end
       ended[#ended + 1] = leases[index]
       account.ended, account.held = account.ended + 1, account.held + hold
-      if attempt then in_flight = max(in_flight - 1, 0) end
+      in_flight = max(in_flight - 1, 0)
     end
     if attempt then sequence = sequence + 1 end
     if tokens ~= '' then
@@ -136,32 +132,33 @@ do
   end
 
   if ended[1] then call('HDEL', owned, unpack(ended)) end
+  local freed, own = {}, {}
   for _, account in ipairs(order) do
-    if account.ended > 0 then
+    local fields = account.name == '' and own or {}
+    if account.ended > 0 and account.busy then
       account.busy = max(account.busy - account.ended, 0)
-      if account.held > 0 then
-        call('HSET', account.key, 'n', account.busy, 'v', digits(max(account.reserved - account.held, 0)))
-      else
-        call('HSET', account.key, 'n', account.busy)
-      end
+      freed[#freed + 1], freed[#freed + 2] = account.name, account.busy
     end
+    if account.held > 0 then fields[1], fields[2] = 'v', digits(max(account.reserved - account.held, 0)) end
     if account.tokens then charge_minute(account) end
     for index, window in ipairs(account.windows or {}) do
       if window.changed then
-        call('HSET', account.key, account.definition.names[index],
-          format('%d|%d|%d', window.start, window.requests, window.tokens))
+        fields[#fields + 1] = account.definition.names[index]
+        fields[#fields + 1] = format('%d|%d|%d', window.start, window.requests, window.tokens)
       end
     end
-    for _, members in ipairs(led) do
+    if fields[1] and fields ~= own then call('HSET', account.key, unpack(fields)) end
+    for _, members in ipairs(account.busy and led or {}) do
       local score = call('ZSCORE', members, account.name)
       if score then call('ZADD', members, account.busy * LEAD + score % LEAD, account.name) end
     end
   end
+  if freed[1] then call('HSET', T .. ':n', unpack(freed)) end
   now = present
   if at > #args then
-    if call('HSET', T .. ':b', owner, ARGV[4] .. '|' .. digits(now)) == 1 then call('PEXPIRE', T .. ':b', STATE_TTL) end
-    call('HSET', T, 'q', digits(sequence), 'n', in_flight, 'o', digits(now))
+    call('HSET', T, 'q', digits(sequence), 'n', in_flight, 'o', digits(now), 'b:' .. owner, ARGV[4], unpack(own))
     return {'ok'}
   end
+  if own[1] then call('HSET', T, unpack(own)) end
   values[2], values[3] = sequence, in_flight
 end

@@ -9,7 +9,7 @@ if not epoch then
   epoch = ARGV[3]
   call('HSET', T, 'e', epoch)
 end
-local values = call('HMGET', T, 'q', 'n', 'o', 'ah', 'll', 'rv')
+local values = call('HMGET', T, 'q', 'n', 'o', 'ah', 'll', 'rv', 'b:' .. owner)
 sequence, in_flight, followers = tonumber(values[1]) or 0, tonumber(values[2]) or 0, values[5] or ''
 read_clock(values[3], values[4])
 
@@ -20,12 +20,14 @@ local function take_back(dead)
   for index = 1, #leases, 2 do
     call('HDEL', owned, leases[index])
     local name, hold = match(leases[index + 1], '^([^|]*)|(%d+)|')
-    if name then
+    if not name then
+      call('HINCRBY', T, 'x', -1)
+    else
       local account = read_account(name, '')
       in_flight = max(in_flight - 1, 0)
       account.busy = max(account.busy - 1, 0)
       account.reserved = max(account.reserved - tonumber(hold), 0)
-      call('HSET', account.key, 'n', account.busy, 'v', digits(account.reserved))
+      write_held(account)
       if followers ~= '' then follow(account) end
       if account.parked_full then
         unpark_everywhere(account)
@@ -50,10 +52,14 @@ for index = 1, #owners, 2 do
 end
 
 -- Batch numbers of processes that have not been heard of for a day.
+call('HSET', T .. ':b', owner, digits(now))
 if call('HLEN', T .. ':b') > 2 * alive + 16 then
-  local batches = call('HGETALL', T .. ':b')
-  for index = 1, #batches, 2 do
-    if tonumber(match(batches[index + 1], '|(%d+)$')) + 86400000000 < now then call('HDEL', T .. ':b', batches[index]) end
+  local heard = call('HGETALL', T .. ':b')
+  for index = 1, #heard, 2 do
+    if tonumber(heard[index + 1]) + 86400000000 < now then
+      call('HDEL', T .. ':b', heard[index])
+      call('HDEL', T, 'b:' .. heard[index])
+    end
   end
 end
 
@@ -80,12 +86,12 @@ for _, id in ipairs(call('HKEYS', T .. ':L')) do
   end
 end
 write_tag('ll', followers)
-for _, suffix in ipairs({'', ':w', ':b', ':s', ':f'}) do call('PEXPIRE', T .. suffix, STATE_TTL) end
+for _, suffix in ipairs({'', ':w', ':b', ':n', ':k', ':s', ':f'}) do call('PEXPIRE', T .. suffix, STATE_TTL) end
 call('PEXPIRE', T .. ':o:' .. owner, STATE_TTL)
 for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, LANE_KEYS_TTL) end
 
 local answer = {epoch, new, call('HLEN', T .. ':o:' .. owner), alive,
-  tonumber(match(call('HGET', T .. ':b', owner) or '', '^(%d+)|')) or 0, now, more and 1 or 0, values[6] or '0'}
+  tonumber(values[7]) or 0, now, more and 1 or 0, values[6] or '0'}
 if values[6] and values[6] ~= ARGV[4] then
   for _, name in ipairs(call('ZREVRANGE', T .. ':s', 0, LISTED - 1)) do
     local scopes, rests = {name}, false

@@ -10,7 +10,7 @@ local T, call, match, sub, format = KEYS[1], redis.call, string.match, string.su
 if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
 local LEAD, at = 2 ^ 33, 11 + 4 * tonumber(ARGV[10])
 local owner, first, count, id = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'k:' .. id)
+local values = call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'k:' .. id, 'u', 'x')
 if values[1] ~= ARGV[2] then return {'unknown'} end
 local clock, due, touched, follows, stride, plain = match(values[8] or '', '^(%d+)|(%d*)|(%d+)|([01])|(%d+)|([01])|')
 if not clock or (values[6] and sub(values[6], 1, 1) ~= '0') then return {'alone'} end
@@ -38,10 +38,11 @@ for other in string.gmatch(values[7] or '', '[^,]+') do
   if way == '1' then led[#led + 1] = T .. ':l:' .. other elseif way then return {'alone'} end
 end
 
--- Those numbers of which none is known yet: one that is has its answer, or was given up.
-local function are_new(owned, from, how_many)
+-- Those numbers, where none of them was given up: `strays` says how many leases of the tag were before they were taken.
+local function are_open(owned, from, how_many, strays)
   local leases = {}
   for index = 1, how_many do leases[index] = format('%d', from + index - 1) end
+  if not strays or strays == '0' then return leases end
   for _, known in ipairs(call('HMGET', owned, unpack(leases))) do
     if known then return nil end
   end
@@ -55,19 +56,18 @@ for place = at, #ARGV, 4 do
   callers[#callers + 1], seat = caller, seat + caller.calls
   if ARGV[place + 1] ~= '' then
     local tag = KEYS[#callers + 1]
-    local known = call('HMGET', tag, 'e', 'o', 'ah')
-    local held = call('HMGET', tag .. ':a:', 'n', 'v')
-    caller.tag, caller.now, caller.is_fresh = tag, time_of(known[2], known[3]), not held[1]
+    local known = call('HMGET', tag, 'e', 'o', 'ah', 'n', 'v', 'x')
+    caller.tag, caller.now, caller.busy = tag, time_of(known[2], known[3]), tonumber(known[4]) or 0
     caller.owned = tag .. ':o:' .. owner
-    caller.found = known[1] == ARGV[place + 1] and caller.now and usual_look(tag, tag .. ':a:', '', ARGV[place + 2],
-      tonumber(held[1]) or 0, tonumber(held[2]) or 0, tonumber(ARGV[place + 3]), caller.now, 10, caller.calls)
-    caller.leases = caller.found and are_new(caller.owned, caller.seat, caller.calls)
+    caller.found = known[1] == ARGV[place + 1] and caller.now and usual_look(tag, tag, '', ARGV[place + 2],
+      caller.busy, tonumber(known[5]) or 0, tonumber(ARGV[place + 3]), caller.now, 10, caller.calls)
+    caller.leases = caller.found and are_open(caller.owned, caller.seat, caller.calls, known[6])
     caller.room = caller.leases and caller.found.room or 0
   end
   wanted = wanted + caller.room
 end
 wanted = math.min(wanted, left)
-local leases = wanted > 0 and are_new(T .. ':o:' .. owner, first, count)
+local leases = wanted > 0 and are_open(T .. ':o:' .. owner, first, count, values[10])
 if not leases then return {'alone'} end
 
 -- The members whose turn it is, in their order. Who was taken goes where its new score belongs.
@@ -85,14 +85,20 @@ local function precedes(a, b)
   return #a < #b
 end
 
+-- What is known of each of them: calls in flight, whether it is to be looked at closely, and its limits.
+local counts = back > 0 and call('HMGET', T .. ':n', unpack(names)) or {}
+local marks = back > 0 and values[9] and values[9] ~= '0' and call('HMGET', T .. ':k', unpack(names)) or {}
+local texts = back > 0 and plain == '0' and call('HMGET', T .. ':d:' .. id, unpack(names)) or {}
+local places = {}
+for place = 1, back do places[names[place]] = place end
+
 local function look(name)
-  local key = T .. ':a:' .. name
-  local n, v, whole, of_model = unpack(call('HMGET', key, 'n', 'v', 'w', 'm:' .. ARGV[7]))
-  if (whole and sub(whole, 1, 1) ~= '|') or (of_model and sub(of_model, 1, 1) ~= '|') then return nil end
-  local text = plain == '0' and call('HGET', T .. ':d:' .. id, name)
-  local account = {key = key, busy = tonumber(n) or 0, taken = 0, room = wanted, stride = tonumber(stride), hold = 0}
+  local place = places[name]
+  if marks[place] then return nil end
+  local key, text = T .. ':a:' .. name, texts[place]
+  local account = {key = key, busy = tonumber(counts[place]) or 0, taken = 0, room = wanted, stride = tonumber(stride), hold = 0}
   if text and text ~= '' then
-    local found = usual_look(T, key, name, text, account.busy, tonumber(v) or 0, tonumber(ARGV[9]), now, 10, wanted)
+    local found = usual_look(T, key, name, text, account.busy, nil, tonumber(ARGV[9]), now, 10, wanted)
     if not found then return nil end
     account.found, account.room, account.hold = found, found.room, found.hold
     if account.stride > 0 then account.stride = math.max(math.floor(account.stride / found.weight), 1) end
@@ -148,18 +154,19 @@ for _, caller in ipairs(callers) do
       seats[2 * index - 1], seats[2 * index] = caller.leases[index], format('|%d|0|0|0', caller.found.hold)
     end
     call('HSET', caller.owned, unpack(seats))
-    usual_take(caller.found, comes_in)
-    if caller.is_fresh then call('PEXPIRE', caller.tag .. ':a:', '34560000000') end
-    call('HSET', caller.tag, 'o', format('%d', caller.now))
+    call('HSET', caller.tag, 'n', caller.busy + comes_in, 'o', format('%d', caller.now),
+      unpack(usual_take(caller.found, comes_in)))
   end
 end
 call('HSET', T .. ':o:' .. owner, unpack(fields))
-local ranked = {}
+local ranked, held = {}, {}
 for _, name in ipairs(order) do
   local account = accounts[name]
   if account.taken > 0 then
     local busy = account.busy + account.taken
-    if account.found then usual_take(account.found, account.taken) else call('HSET', account.key, 'n', busy) end
+    held[#held + 1], held[#held + 2] = name, busy
+    local own = account.found and usual_take(account.found, account.taken)
+    if own and own[1] then call('HSET', account.key, unpack(own)) end
     ranked[#ranked + 1], ranked[#ranked + 2] = account.score, name
     for _, other in ipairs(led) do
       local known = call('ZSCORE', other, name)
@@ -167,6 +174,7 @@ for _, name in ipairs(order) do
     end
   end
 end
+call('HSET', T .. ':n', unpack(held))
 call('ZADD', members, unpack(ranked))
 local lane = values[8]
 if latest > tonumber(clock) then lane = format('%d', latest) .. sub(lane, #clock + 1) end

@@ -48,12 +48,14 @@ for index = at, #ARGV, 2 do
     enqueue(lane, name, lead, 0)
     if not listed then call('HINCRBY', T .. ':m', name, 1) end
     -- One that is not there cannot be given a time to live.
-    call('HSETNX', account_key(name), 'n', 0)
+    call('HSETNX', account_key(name), 'v', 0)
     call('PEXPIRE', account_key(name), STATE_TTL)
+    call('HSETNX', T .. ':n', name, 0)
   end
 end
 call('HSET', T .. ':L', lane.id, 1)
 for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, LANE_KEYS_TTL) end
+call('PEXPIRE', T .. ':n', STATE_TTL)
 for _, letter in ipairs({'l', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), LANE_KEYS_TTL) end
 if lane.follows > 0 and not string.find(followers, lane.id, 1, true) then followers = followers .. lane.id .. ',' end
 write_tag('ll', followers)

@@ -7,7 +7,10 @@ local function forget(lane)
     if parked then call('HSET', account_key(name), 'pk', (string.gsub(parked, lane.id .. ',', ''))) end
   end
   for _, name in ipairs(names) do
-    if call('HINCRBY', T .. ':m', name, -1) <= 0 then call('HDEL', T .. ':m', name) end
+    if call('HINCRBY', T .. ':m', name, -1) <= 0 then
+      call('HDEL', T .. ':m', name)
+      if call('HGET', T .. ':n', name) == '0' then call('HDEL', T .. ':n', name) end
+    end
   end
   for _, letter in ipairs({'l', 'x', 'y', 'z', 'v', 'd', 'g'}) do call('DEL', key(letter, lane)) end
   call('HDEL', T .. ':L', lane.id)

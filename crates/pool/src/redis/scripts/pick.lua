@@ -297,13 +297,13 @@ local lane, account, definition = found.lane, found.account, found.definition
 local lease, probes = next_sequence(), found.probes
 local name, stride, hold = account.name, lane.stride, 0
 account.busy = account.busy + 1
-call('HSET', account.key, 'n', account.busy)
+call('HSET', T .. ':n', name, account.busy)
 if definition then
   if definition.counts_tokens then
     hold = tonumber(ARGV[11])
     if hold > 0 then call('HSET', account.key, 'v', digits(account.reserved + hold)) end
   end
-  if definition.requests then ring_add(T .. ':r:' .. name, 1) end
+  if definition.requests then ring_add(T .. ':r:' .. name, REQUESTS, 1) end
   begin_windows(definition.windows)
   write_windows(account.key, definition.windows)
   if stride > 0 then stride = max(floor(stride / definition.weight), 1) end

@@ -10,8 +10,8 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
   if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end
   if ARGV[5] ~= '' and KEYS[2] and call('HEXISTS', KEYS[2], ARGV[5]) == 0 then return {'denied'} end
   local id, affinity = ARGV[lanes_at + 1], ARGV[8]
-  local epoch, sequence, in_flight, last, ahead, circuit, followers, lane =
-    unpack(call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'k:' .. id))
+  local epoch, sequence, in_flight, last, ahead, circuit, followers, marked, lane =
+    unpack(call('HMGET', T, 'e', 'q', 'n', 'o', 'ah', 'c', 'll', 'u', 'k:' .. id))
   local clock, due, touched, follows, stride, plain = match(lane or '', '^(%d+)|(%d*)|(%d+)|([01])|(%d+)|([01])|')
   in_flight = tonumber(in_flight) or 0
   if clock and epoch == ARGV[2] and (not circuit or sub(circuit, 1, 1) == '0')
@@ -47,14 +47,13 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
     end
 
     local account, busy, found
+    if usual and score and marked and marked ~= '0' then usual = not call('HGET', T .. ':k', name) end
     if usual and score then
       account = T .. ':a:' .. name
-      local n, v, whole, of_model = unpack(call('HMGET', account, 'n', 'v', 'w', 'm:' .. ARGV[6]))
-      busy = tonumber(n) or 0
-      usual = (not whole or sub(whole, 1, 1) == '|') and (not of_model or sub(of_model, 1, 1) == '|')
-      local text = usual and plain == '0' and call('HGET', T .. ':d:' .. id, name)
+      busy = tonumber(call('HGET', T .. ':n', name)) or 0
+      local text = plain == '0' and call('HGET', T .. ':d:' .. id, name)
       if text and text ~= '' then
-        found = usual_look(T, account, name, text, busy, tonumber(v) or 0, tonumber(ARGV[11]), now, 15, 1)
+        found = usual_look(T, account, name, text, busy, nil, tonumber(ARGV[11]), now, 15, 1)
         usual = found
       end
       busy = busy + 1
@@ -75,7 +74,9 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
       end
       -- A lease that is known already has its answer, or was given up.
       if call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('%s|%d|%s|0|0', name, found and found.hold or 0, seq)) == 1 then
-        if found then usual_take(found, 1) else call('HSET', account, 'n', busy) end
+        call('HSET', T .. ':n', name, busy)
+        local fields = found and usual_take(found, 1)
+        if fields and fields[1] then call('HSET', account, unpack(fields)) end
         call('ZADD', members, score, name)
         for _, other in ipairs(led) do
           local known = call('ZSCORE', other, name)

@@ -51,6 +51,7 @@ local function succeed(s, lease, seq)
     return true
   end
   if s.reason and (s.guessed or s.till > now) then return false end
+  lift(s)
   if s.lseq and s.lseq < lease then drop_ladder(s) end
   return false
 end

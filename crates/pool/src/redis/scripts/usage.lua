@@ -1,5 +1,5 @@
 -- What is used of an account's limits; needs ring.lua. An account is a credential of a Provider (its hash is
--- T:a:NAME) or a caller (T:a:). Its definition says what it may use:
+-- T:a:NAME) or a caller (T itself). Its definition says what it may use:
 --   weight|concurrency|requests per minute|tokens per minute|windows
 -- with windows `name,r,length,requests,tokens` or `name,c,calendar,requests,tokens` separated by semicolons.
 -- `calendars` maps a calendar to {start, end, next end} of its present period as the process saw it.
@@ -100,18 +100,17 @@ end
 local function minute_reached(id, definition, busy, reserved)
   local limit, till, full
   if definition.concurrency and busy >= definition.concurrency then full = 1 end
+  local key = T .. ':r:' .. id
   if definition.requests then
-    local key = T .. ':r:' .. id
-    local used, head = ring_used(key)
+    local used, head = ring_used(key, REQUESTS)
     if used >= definition.requests then
-      limit, till = 2, ring_room(key, definition.requests, used, head)
+      limit, till = 2, ring_room(key, REQUESTS, definition.requests, used, head)
     end
   end
   if definition.tokens then
-    local key = T .. ':t:' .. id
-    local used, head = ring_used(key)
+    local used, head = ring_used(key, TOKENS)
     if used >= definition.tokens then
-      local room = ring_room(key, definition.tokens, used, head)
+      local room = ring_room(key, TOKENS, definition.tokens, used, head)
       if not till or room > till then limit, till = 3, room end
     elseif used + reserved >= definition.tokens then
       full = full or 3

@@ -8,7 +8,7 @@ use super::{Redis, breaker};
 use crate::{
     Admit, Denied, Limit, Pick, Picked, Reserves, Shortage, Store,
     redis::{
-        encode::held,
+        encode::{follows, held},
         hold::{Hold, Seat, SharedSeat},
         tag::Subject,
     },
@@ -60,7 +60,7 @@ impl Redis {
         // What is used now is told as a whole later, should the store come back empty.
         tag.know(pick.lanes);
         let account: Arc<str> = picked.credential.name().into();
-        let (definition, hold) = pick
+        let (definition, is_led, hold) = pick
             .lanes
             .iter()
             .find_map(|lane| {
@@ -69,9 +69,9 @@ impl Redis {
                 let definition = lane.text().definitions.get(position)?;
                 tag.define(&account, definition, &lane.text().calendars);
                 let hold = held(&member.limits, &member.quota, reserves.attempt);
-                Some((Arc::clone(definition), hold))
+                Some((Arc::clone(definition), follows(lane.strategy()) > 0, hold))
             })
-            .unwrap_or_else(|| ("".into(), 0));
+            .unwrap_or_else(|| ("".into(), false, 0));
         let lease = self.context.next_lease();
         tag.opened_away(lease, Arc::clone(&account), hold, &definition);
         let (open_for, failures) = breaker(pick);
@@ -86,6 +86,7 @@ impl Redis {
                 model: pick.model.into(),
                 sequence: 0,
                 definition,
+                is_led,
                 open_for,
                 failures,
             },

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Admit, Denied, Pick, Picked, Reserves, Shortage,
     redis::{
-        encode::held,
+        encode::{follows, held},
         hold::{Hold, Seat, SharedSeat},
         link::{Away, Invocation, Urgency, Why},
         record::Record,
@@ -424,6 +424,7 @@ impl Redis {
                 model: pick.model.into(),
                 sequence: found.sequence,
                 definition,
+                is_led: follows(lane.strategy()) > 0,
                 open_for,
                 failures,
             },

@@ -80,15 +80,13 @@ impl Tag {
         let calendars = self.calendar_args(&state);
         let batch = state.batch.as_mut()?;
         batch.sending = true;
-        let mut args = Args::with_capacity(16 + 10 * batch.records.len(), 256 + 96 * batch.records.len())
+        let args = Args::with_capacity(16 + 10 * batch.records.len(), 256 + 96 * batch.records.len())
             .all(&self.context.clock())
             .text(&epoch)
             .text(&self.context.owner)
             .number(batch.number)
             .all(&calendars);
-        for record in &batch.records {
-            args = record.write(args.number(record.age(now)));
-        }
+        let args = Record::write_all(&batch.records, now, args);
         let call = APPLY.on(&[self.key()]).arg(args);
         Some(Sending {
             tag: self,

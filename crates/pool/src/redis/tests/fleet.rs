@@ -234,6 +234,11 @@ impl Fleet {
                   local number = redis.call('HGET', key, field)
                   if number and number ~= '0' then found[#found + 1] = key .. ' ' .. field .. '=' .. number end
                 end
+                if string.sub(key, -3) == '}:n' then
+                  for _, value in ipairs(redis.call('HVALS', key)) do
+                    if value ~= '0' then found[#found + 1] = key .. ' ' .. value end
+                  end
+                end
                 if string.find(key, '}:o:', 1, true) then
                   for _, value in ipairs(redis.call('HVALS', key)) do
                     if value ~= 'x' then found[#found + 1] = key .. ' ' .. value end

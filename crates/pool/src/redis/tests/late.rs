@@ -93,9 +93,9 @@ async fn what_is_told_late_leaves_the_count_of_a_minute_right() {
     }
     drop(sending);
     heard(a).await;
-    let minute = format!("{PREFIX}:{{p:ns/p}}:t:a");
+    let minute = format!("{PREFIX}:{{p:ns/p}}:r:a");
     assert_eq!(
-        fleet.server.cli(&["HGET", &minute, "s"]),
+        fleet.server.cli(&["HGET", &minute, "ts"]),
         "5",
         "of the last minute"
     );

@@ -1,0 +1,82 @@
+//! Ends of calls that ask for nothing but to be counted, as nearly all do, in few words.
+
+use std::fmt::Write;
+
+use snapshot::Timestamp;
+
+use super::{Record, What};
+use crate::redis::args::Args;
+
+/// What all records of a batch are.
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    /// Ends of attempts on credentials without limits.
+    Attempts,
+    /// Ends of calls of a caller that may use this, in which there are no windows.
+    Calls(&'a str),
+}
+
+/// Adds records, where all are usual and of one kind; `None` where they are not.
+pub(super) fn write(records: &[Record], now: Timestamp, args: &Args) -> Option<Args> {
+    let kind = kind(records.first()?)?;
+    if !records.iter().all(|record| kind.has(record)) {
+        return None;
+    }
+    let args = args.clone().number(0);
+    let count = records.len() as u64;
+    let mut args = match kind {
+        Kind::Attempts => args.text("F").number(2 * count),
+        Kind::Calls(definition) => args.text("H").number(1 + 3 * count).text(definition),
+    };
+    let mut rest = String::new();
+    for record in records {
+        let age = record.age(now);
+        match &record.what {
+            What::End {
+                lease,
+                account,
+                model,
+                sequence,
+                outcome,
+                ..
+            } => {
+                rest.clear();
+                // Writing into memory cannot fail.
+                let _ = write!(rest, "{sequence}|{outcome}|{age}|{account}|{model}");
+                args = args.number(*lease).text(&rest);
+            }
+            What::Leave { lease, tokens, .. } => {
+                args = args.number(*lease).optional(*tokens).number(age);
+            }
+            What::Fields(_) => {}
+        }
+    }
+    Some(args)
+}
+
+fn kind(record: &Record) -> Option<Kind<'_>> {
+    match &record.what {
+        What::End { .. } => Some(Kind::Attempts),
+        What::Leave { definition, .. } => Some(Kind::Calls(definition)),
+        What::Fields(_) => None,
+    }
+}
+
+impl Kind<'_> {
+    fn has(self, record: &Record) -> bool {
+        match (self, &record.what) {
+            // Of a credential without limits a definition says its weight at most.
+            (
+                Self::Attempts,
+                What::End {
+                    definition, is_led, ..
+                },
+            ) => !is_led && (definition.is_empty() || definition.ends_with("||||")),
+            // Windows come last.
+            (Self::Calls(known), What::Leave { definition, .. }) => {
+                **definition == *known && known.ends_with('|')
+            }
+            _ => false,
+        }
+    }
+}
