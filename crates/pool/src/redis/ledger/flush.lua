@@ -2,7 +2,7 @@
 --
 -- KEYS: store, owners, life of the owner, its counts of the day
 -- ARGV: clock (ms; empty for the server's), owner, number of this flush, number of the last one that the owner
---       knows to be applied, epoch that it knows (or empty, before its first answer), epoch if the store has none, whether to register,
+--       knows to be applied, epoch that it knows (or empty, before its first answer), what the epoch begins with if the store has none, whether to register,
 --       day, after how many ms without a flush an owner is dead, seconds that counts are kept, and
 --       all else that nobody writes any more,
 --       then field and value in turn
@@ -24,7 +24,8 @@ local day, dead_after, ttl = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then
-  epoch = ARGV[6]
+  -- With the time: the same message may come twice, and the store be emptied in between.
+  epoch = ARGV[6] .. '.' .. string.format('%.0f', now)
   redis.call('HSET', KEYS[1], 'epoch', epoch)
 end
 if ARGV[5] ~= epoch then return {'emptied', epoch} end

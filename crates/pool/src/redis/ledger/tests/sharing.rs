@@ -161,6 +161,7 @@ fn without_another_clock_the_time_is_the_servers() {
         let time: (u64, u64) = network.query(&cmd("TIME"));
         time.0
     };
+    let _: u64 = network.query(cmd("HSET").arg(store[0]).arg("epoch").arg("e"));
     let before = server_seconds();
     run(FLUSH.source(), &store, &flush);
     run(ROSTER.source(), &store[..2], &[SERVER_CLOCK]);
