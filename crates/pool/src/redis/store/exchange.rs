@@ -12,6 +12,7 @@ use super::{
     breaker,
     calls::Entry,
     pending::{Admitted, Asked},
+    together,
 };
 use crate::{
     Admit, Denied, Pick, Picked, Reserves, Shortage,
@@ -23,7 +24,7 @@ use crate::{
         reply::Reply,
         tag::{
             Sending, Subject, Tag,
-            asking::{self, Answer, LimitedCaller, Want},
+            asking::{self, Answer, Asker, LimitedCaller, Want},
         },
     },
     store::memory::Taken,
@@ -241,7 +242,11 @@ impl Redis {
                 0
             },
         };
-        let answer = tag.asking.join(want, caller);
+        let asker = Asker { want, caller };
+        if let Some(_others_wait) = tag.asking.alone() {
+            return together::ask_at_once(&self.context, tag, asker).await;
+        }
+        let answer = tag.asking.join(asker);
         // Nobody answers once the deadline is over, or the store is let go.
         timeout(self.context.link.deadline(), answer)
             .await

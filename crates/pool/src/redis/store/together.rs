@@ -1,9 +1,9 @@
 //! Admissions and picks that are asked for together: while one question is on its way, those who come meanwhile wait
-//! for the next.
+//! for the next. Who finds nobody asking does so at once.
 //!
 //! Only what is usual is answered so; all else is asked for alone, as [`super::exchange`] does.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, slice, sync::Arc, time::Duration};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::{
@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::exchange::complain;
+use super::{exchange::complain, pending::Asked};
 use crate::redis::{
     args::Args,
     encode::calendar_args,
@@ -20,7 +20,7 @@ use crate::redis::{
     scripts::ENTER,
     tag::{
         Context, Sending, Tag,
-        asking::{Answer, Asker, Given, LimitedCaller, Taken},
+        asking::{Answer, Asker, Given, LimitedCaller, Taken, Waiting},
     },
 };
 
@@ -37,13 +37,14 @@ pub(super) async fn serve(context: Arc<Context>, tag: Arc<Tag>) {
     let mut last = Instant::now();
     let mut is_busy = false;
     loop {
+        tag.asking.is_crowded(is_busy || !questions.is_empty());
         let not_before = (!questions.is_empty()).then(|| last + OVERTAKE);
         let asking = &tag.asking;
         let mut may_ask = pin!(async move {
             if let Some(moment) = not_before {
                 sleep_until(moment).await;
             }
-            asking.joined().await;
+            asking.joined(OVERTAKE).await;
         });
         tokio::select! {
             biased;
@@ -54,12 +55,37 @@ pub(super) async fn serve(context: Arc<Context>, tag: Arc<Tag>) {
             // Others are about to ask, and then go along.
             yield_now().await;
         }
-        let askers = tag.asking.take(TOGETHER);
-        is_busy = askers.len() > 1;
-        if !askers.is_empty() {
-            questions.push(ask(&context, &tag, askers));
+        let waiting = tag.asking.take(TOGETHER);
+        is_busy = waiting.len() > 1;
+        if !waiting.is_empty() {
+            questions.push(ask(&context, &tag, waiting));
             last = Instant::now();
         }
+    }
+}
+
+/// Asks for one who did not have to wait.
+pub(super) async fn ask_at_once(context: &Context, tag: &Arc<Tag>, asker: Asker) -> Answer {
+    let first = context.take_leases(2);
+    let mut pick = Asked::new(tag, first, asker.want.lane.model());
+    let mut seat = asker
+        .caller
+        .as_ref()
+        .map(|caller| Asked::new(&caller.tag, first + 1, ""));
+    let reply = put(context, tag, slice::from_ref(&asker), first)
+        .await
+        .inspect_err(complain);
+    let is_known = reply.as_ref().map_or_else(Away::has_not_run, |_| true);
+    pick.known = is_known;
+    if let Some(seat) = &mut seat {
+        seat.known = is_known;
+    }
+    drop((pick, seat));
+    match reply {
+        Ok(reply) => given(tag, vec![asker], first, &reply)
+            .pop()
+            .unwrap_or(Answer::Apart),
+        Err(_) => Answer::Away,
     }
 }
 
@@ -69,12 +95,25 @@ struct Group<'a> {
     calls: u64,
 }
 
-async fn ask(context: &Context, tag: &Arc<Tag>, askers: Vec<Asker>) {
+async fn ask(context: &Context, tag: &Arc<Tag>, waiting: Vec<Waiting>) {
+    let (askers, answers): (Vec<_>, Vec<_>) = waiting
+        .into_iter()
+        .map(|waiting| (waiting.asker, waiting.answer))
+        .unzip();
     // Their leases, and then their seats.
     let first = context.take_leases(2 * askers.len() as u64);
-    match put(context, tag, &askers, first).await.inspect_err(complain) {
-        Ok(reply) => answer(tag, askers, first, &reply),
-        Err(away) => give_up(tag, askers, first, away.has_not_run()),
+    let given = match put(context, tag, &askers, first).await.inspect_err(complain) {
+        Ok(reply) => given(tag, askers, first, &reply),
+        Err(away) => {
+            if !away.has_not_run() {
+                give_up(tag, &askers, first);
+            }
+            askers.iter().map(|_| Answer::Away).collect()
+        }
+    };
+    for (answer, given) in answers.into_iter().zip(given) {
+        // Who has left gives it back, or was given nothing.
+        let _ = answer.send(given);
     }
 }
 
@@ -159,7 +198,8 @@ fn question(
     Some(ENTER.on(&keys).arg(args))
 }
 
-fn answer(tag: &Arc<Tag>, askers: Vec<Asker>, first: u64, reply: &Reply) {
+/// What each of them was given.
+fn given(tag: &Arc<Tag>, askers: Vec<Asker>, first: u64, reply: &Reply) -> Vec<Answer> {
     let word = reply.text(0);
     if word == "unknown"
         && let Some(asker) = askers.first()
@@ -168,20 +208,15 @@ fn answer(tag: &Arc<Tag>, askers: Vec<Asker>, first: u64, reply: &Reply) {
     }
     if word != "ok" {
         tag.asking.ask_apart();
-        for asker in askers {
-            // Who left meanwhile was given nothing.
-            let _ = asker.answer.send(Answer::Apart);
-        }
-        return;
+        return askers.iter().map(|_| Answer::Apart).collect();
     }
     let seats = first + askers.len() as u64;
     let mut sequence = reply.number(1);
     let mut names = reply.text(2).split(',');
-    for (place, asker) in (0..).zip(askers) {
+    let answers = (0..).zip(askers).map(|(place, asker)| {
         let account = names.next().unwrap_or_default();
         if account.is_empty() {
-            let _ = asker.answer.send(Answer::Apart);
-            continue;
+            return Answer::Apart;
         }
         let taken = Taken {
             account: account.to_owned(),
@@ -190,21 +225,17 @@ fn answer(tag: &Arc<Tag>, askers: Vec<Asker>, first: u64, reply: &Reply) {
             seat: seats + place,
         };
         sequence += 1;
-        let given = Given::new(taken, tag, asker.want, asker.caller);
-        // Who has left gives it back.
-        let _ = asker.answer.send(Answer::Given(given));
-    }
+        Answer::Given(Given::new(taken, tag, asker.want, asker.caller))
+    });
+    answers.collect()
 }
 
-fn give_up(tag: &Tag, askers: Vec<Asker>, first: u64, has_not_run: bool) {
+fn give_up(tag: &Tag, askers: &[Asker], first: u64) {
     let seats = first + askers.len() as u64;
     for (place, asker) in (0..).zip(askers) {
-        if !has_not_run {
-            tag.give_up(first + place, asker.want.lane.model());
-            if let Some(caller) = &asker.caller {
-                caller.tag.give_up(seats + place, "");
-            }
+        tag.give_up(first + place, asker.want.lane.model());
+        if let Some(caller) = &asker.caller {
+            caller.tag.give_up(seats + place, "");
         }
-        let _ = asker.answer.send(Answer::Away);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use snapshot::{Calendar, CallLimits, QuotaWindow};
 use tokio::{
     sync::{Notify, oneshot},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 use super::Tag;
@@ -30,7 +30,11 @@ pub(in crate::redis) struct Asking {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Asker>,
+    waiting: VecDeque<Waiting>,
+    /// Whether a question is on its way for those who waited, or many waited for the last one.
+    is_crowded: bool,
+    /// Since when somebody asks who did not have to wait.
+    alone: Option<Instant>,
     /// Something is not usual: until then it is of no use to ask together.
     apart_until: Option<Instant>,
 }
@@ -42,9 +46,20 @@ pub(in crate::redis) struct Asker {
     pub(in crate::redis) want: Want,
     /// Who asks.
     pub(in crate::redis) caller: Option<LimitedCaller>,
+}
+
+/// One who waits to be asked for.
+#[derive(Debug)]
+pub(in crate::redis) struct Waiting {
+    /// The call.
+    pub(in crate::redis) asker: Asker,
     /// Where the answer goes.
     pub(in crate::redis) answer: oneshot::Sender<Answer>,
 }
+
+/// One who asks without having waited. Others wait until this is dropped.
+#[derive(Debug)]
+pub(in crate::redis) struct Alone<'a>(&'a Asking);
 
 /// What is asked for. Calls that want the same are asked for together.
 #[derive(Clone, Debug)]
@@ -213,40 +228,67 @@ impl Asking {
         self.state().apart_until = Some(Instant::now() + APART);
     }
 
+    /// Where nobody asks or waits, nor is about to: the right to ask at once.
+    pub(in crate::redis) fn alone(&self) -> Option<Alone<'_>> {
+        let mut state = self.state();
+        if state.alone.is_some() || state.is_crowded || !state.waiting.is_empty() {
+            return None;
+        }
+        state.alone = Some(Instant::now());
+        Some(Alone(self))
+    }
+
     /// Joins the queue. Dropping the receiver leaves it, or gives back what was given.
-    pub(in crate::redis) fn join(
-        &self,
-        want: Want,
-        caller: Option<LimitedCaller>,
-    ) -> oneshot::Receiver<Answer> {
+    pub(in crate::redis) fn join(&self, asker: Asker) -> oneshot::Receiver<Answer> {
         let (answer, receiver) = oneshot::channel();
-        self.state().waiting.push_back(Asker { want, caller, answer });
+        self.state().waiting.push_back(Waiting { asker, answer });
         self.wake.notify_one();
         receiver
     }
 
-    /// Waits until somebody is in the queue. For one task.
-    pub(in crate::redis) async fn joined(&self) {
-        while self.state().waiting.is_empty() {
-            self.wake.notified().await;
+    /// Waits until somebody is in the queue, and who asks alone has been answered or waits for longer than this. For
+    /// one task.
+    pub(in crate::redis) async fn joined(&self, overtake: Duration) {
+        loop {
+            let not_before = {
+                let state = self.state();
+                match state.alone.map(|since| since + overtake) {
+                    _ if state.waiting.is_empty() => None,
+                    Some(moment) if moment > Instant::now() => Some(moment),
+                    _ => return,
+                }
+            };
+            match not_before {
+                None => self.wake.notified().await,
+                Some(moment) => tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = sleep_until(moment) => {}
+                },
+            }
         }
     }
 
+    /// Notes whether a question is on its way, or others are about to ask too.
+    pub(in crate::redis) fn is_crowded(&self, is_crowded: bool) {
+        self.state().is_crowded = is_crowded;
+    }
+
     /// Takes those out who want what the first one wants, at most so many, those of one caller side by side.
-    pub(in crate::redis) fn take(&self, most: usize) -> Vec<Asker> {
+    pub(in crate::redis) fn take(&self, most: usize) -> Vec<Waiting> {
         let mut state = self.state();
-        let mut taken: Vec<Asker> = Vec::new();
+        let mut taken: Vec<Waiting> = Vec::new();
         let mut others = VecDeque::new();
-        while let Some(asker) = state.waiting.pop_front() {
-            if asker.answer.is_closed() {
+        while let Some(waiting) = state.waiting.pop_front() {
+            if waiting.answer.is_closed() {
                 continue;
             }
+            let asker = &waiting.asker;
             match taken.first() {
-                Some(_) if taken.len() >= most => others.push_back(asker),
-                Some(first) if !first.want.is_like(&asker.want) => others.push_back(asker),
+                Some(_) if taken.len() >= most => others.push_back(waiting),
+                Some(first) if !first.asker.want.is_like(&asker.want) => others.push_back(waiting),
                 _ => {
-                    let place = taken.iter().rposition(|known| asker.is_with(known));
-                    taken.insert(place.map_or(taken.len(), |place| place + 1), asker);
+                    let place = taken.iter().rposition(|known| asker.is_with(&known.asker));
+                    taken.insert(place.map_or(taken.len(), |place| place + 1), waiting);
                 }
             }
         }
@@ -256,6 +298,13 @@ impl Asking {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.state().alone = None;
+        self.0.wake.notify_one();
     }
 }
 
