@@ -40,8 +40,12 @@ pub(super) static PICK: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Lets callers in and picks for them, many at once, where all is usual.
-pub(super) static ENTER: LazyLock<Script> =
-    LazyLock::new(|| Script::new("enter", &[part!("usage_fast"), part!("enter")]));
+pub(super) static ENTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "enter",
+        &[part!("enter_one"), part!("usage_fast"), part!("enter")],
+    )
+});
 
 /// Fills a lane.
 pub(super) static FILL: LazyLock<Script> =

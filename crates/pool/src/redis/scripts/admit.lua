@@ -21,7 +21,7 @@ if not limit then limit = full or (pending and BUDGET) end
 if limit then return {'no', limit, till and till - now or SOON} end
 
 local hold = definition.counts_tokens and tonumber(ARGV[5]) or 0
-if definition.requests then ring_add(T .. ':r:', REQUESTS, 1) end
+if definition.requests then ring_add(T, REQUESTS, 1) end
 begin_windows(definition.windows)
 write_windows(T, definition.windows)
 call('HSET', owned, ARGV[4], concat({'', digits(hold), '0', '0', '0'}, '|'))

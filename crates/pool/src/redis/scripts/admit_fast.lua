@@ -15,7 +15,7 @@ do
     local found = usual_look(T, T, '', ARGV[6], busy, tonumber(held) or 0, tonumber(ARGV[5]), now, 7, 1)
     -- A seat that is known already has its answer, or was given up.
     if found and call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('|%d|0|0|0', found.hold)) == 1 then
-      call('HSET', T, 'n', busy + 1, 'o', format('%d', now), unpack(usual_take(found, 1)))
+      call('HSET', T, 'n', busy + 1, 'o', format('%d', now), unpack(usual_take(T, found, 1)))
       return {'ok'}
     end
   end

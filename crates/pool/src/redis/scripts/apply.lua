@@ -189,7 +189,7 @@ local function give_back(account, held)
 end
 
 local function charge(id, key, definition, tokens)
-  if definition.tokens then ring_add(T .. ':r:' .. id, TOKENS, tokens) end
+  if definition.tokens then ring_add(ring_key(id), TOKENS, tokens) end
   charge_windows(definition.windows, tokens)
   write_windows(key, definition.windows)
 end
@@ -285,7 +285,7 @@ local function adopt(lease, name, hold, counted, text)
   account.reserved = account.reserved + tonumber(hold)
   write_held(account)
   if definition and counted == '1' then
-    if definition.requests then ring_add(T .. ':r:' .. name, REQUESTS, 1) end
+    if definition.requests then ring_add(ring_key(name), REQUESTS, 1) end
     begin_windows(definition.windows)
     write_windows(account.key, definition.windows)
   end
@@ -380,7 +380,7 @@ end
 -- What a process has used of an account in this minute and in its present periods, after the state was lost.
 local function restore(name, requests, tokens, windows, text)
   local key = account_key(name)
-  local ring, second_now = T .. ':r:' .. name, floor(now / 1000000)
+  local ring, second_now = ring_key(name), floor(now / 1000000)
   for kind, buckets in pairs({[REQUESTS] = requests, [TOKENS] = tokens}) do
     for second, amount in string.gmatch(buckets, '(%d+):(%d+)') do
       second, amount = tonumber(second), tonumber(amount)
@@ -391,7 +391,7 @@ local function restore(name, requests, tokens, windows, text)
         if not head or second < head then call('HSET', ring, kind .. 'h', second) end
         call('HINCRBY', ring, kind .. second % 64, amount)
         call('HINCRBY', ring, kind .. 's', amount)
-        call('PEXPIRE', ring, 130000)
+        if ring ~= T then call('PEXPIRE', ring, 130000) end
       end
     end
   end

@@ -53,7 +53,7 @@ do
 
   local function charge_minute(account)
     now = account.at
-    ring_add(T .. ':r:' .. account.name, TOKENS, account.tokens)
+    ring_add(ring_key(account.name), TOKENS, account.tokens)
     account.tokens = nil
   end
 

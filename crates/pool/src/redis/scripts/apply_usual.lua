@@ -23,7 +23,7 @@ if (ARGV[first - 2] == 'F' or ARGV[first - 2] == 'H') and #ARGV == first - 1 + A
 
   -- The leases; of callers also the tokens, which belong to one second.
   local leases, tokens, count = {}, 0, 0
-  local second, ring, from, used, bucket
+  local second, from, used, bucket
   if attempts then
     for place = first, #args, 2 do
       count = count + 1
@@ -44,9 +44,8 @@ if (ARGV[first - 2] == 'F' or ARGV[first - 2] == 'H') and #ARGV == first - 1 + A
       end
     end
     if usual and tokens > 0 then
-      ring = T .. ':r:'
-      local known = call('HMGET', ring, 'th', 'ts', 't' .. second % 64)
-      from, used, bucket = tonumber(known[1]) or second, tonumber(known[2]) or 0, tonumber(known[3])
+      local known = call('HMGET', T, 'th', 'ts', 't' .. second % 64)
+      from, used, bucket = tonumber(known[1]) or second, tonumber(known[2]) or 0, tonumber(known[3]) or 0
       usual = from >= second - 60 and from <= second
     end
   end
@@ -82,14 +81,17 @@ if (ARGV[first - 2] == 'F' or ARGV[first - 2] == 'H') and #ARGV == first - 1 + A
   if usual then
     if ended > 0 then call('HDEL', owned, unpack(leases)) end
     if fields[1] then call('HSET', T .. ':n', unpack(fields)) end
-    if ring then
-      call('HSET', ring, 'th', from, 'ts', format('%d', used + tokens), 't' .. second % 64, format('%d', (bucket or 0) + tokens))
-      if not bucket then call('PEXPIRE', ring, 130000) end
-    end
     sequence, in_flight = tonumber(sequence) or 0, math.max((tonumber(in_flight) or 0) - ended, 0)
     if attempts then sequence = sequence + count end
     fields = {'q', format('%d', sequence), 'n', in_flight, 'o', format('%d', now), batch, args[4]}
-    if freed > 0 then fields[9], fields[10] = 'v', format('%d', math.max((tonumber(held) or 0) - freed, 0)) end
+    if from then
+      fields[9], fields[10], fields[11], fields[12] = 'th', from, 'ts', format('%d', used + tokens)
+      fields[13], fields[14] = 't' .. second % 64, format('%d', bucket + tokens)
+    end
+    if freed > 0 then
+      fields[#fields + 1] = 'v'
+      fields[#fields + 1] = format('%d', math.max((tonumber(held) or 0) - freed, 0))
+    end
     call('HSET', T, unpack(fields))
     return {'ok'}
   end

@@ -155,7 +155,7 @@ for _, caller in ipairs(callers) do
     end
     call('HSET', caller.owned, unpack(seats))
     call('HSET', caller.tag, 'n', caller.busy + comes_in, 'o', format('%d', caller.now),
-      unpack(usual_take(caller.found, comes_in)))
+      unpack(usual_take(caller.tag, caller.found, comes_in)))
   end
 end
 call('HSET', T .. ':o:' .. owner, unpack(fields))
@@ -165,7 +165,7 @@ for _, name in ipairs(order) do
   if account.taken > 0 then
     local busy = account.busy + account.taken
     held[#held + 1], held[#held + 2] = name, busy
-    local own = account.found and usual_take(account.found, account.taken)
+    local own = account.found and usual_take(account.key, account.found, account.taken)
     if own and own[1] then call('HSET', account.key, unpack(own)) end
     ranked[#ranked + 1], ranked[#ranked + 2] = account.score, name
     for _, other in ipairs(led) do

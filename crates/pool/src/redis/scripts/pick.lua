@@ -303,7 +303,7 @@ if definition then
     hold = tonumber(ARGV[11])
     if hold > 0 then call('HSET', account.key, 'v', digits(account.reserved + hold)) end
   end
-  if definition.requests then ring_add(T .. ':r:' .. name, REQUESTS, 1) end
+  if definition.requests then ring_add(ring_key(name), REQUESTS, 1) end
   begin_windows(definition.windows)
   write_windows(account.key, definition.windows)
   if stride > 0 then stride = max(floor(stride / definition.weight), 1) end

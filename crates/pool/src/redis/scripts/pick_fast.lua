@@ -75,7 +75,7 @@ if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~=
       -- A lease that is known already has its answer, or was given up.
       if call('HSETNX', T .. ':o:' .. ARGV[3], ARGV[4], format('%s|%d|%s|0|0', name, found and found.hold or 0, seq)) == 1 then
         call('HSET', T .. ':n', name, busy)
-        local fields = found and usual_take(found, 1)
+        local fields = found and usual_take(account, found, 1)
         if fields and fields[1] then call('HSET', account, unpack(fields)) end
         call('ZADD', members, score, name)
         for _, other in ipairs(led) do

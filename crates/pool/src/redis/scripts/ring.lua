@@ -1,8 +1,13 @@
--- Counting per minute in buckets of one second: the twin of window.rs. Both rings of an account are in the hash
--- T:r:NAME: h, the second of the oldest bucket; s, the sum; and the buckets by second modulo 64. Requests have these
--- fields, tokens the same with a `t` before each.
+-- Counting per minute in buckets of one second: the twin of window.rs. Both rings of a credential are in the hash
+-- T:r:NAME, those of a caller in T. Of requests there are the fields rh, the second of the oldest bucket; rs, the sum;
+-- and the buckets, r with the second modulo 64; of tokens likewise th, ts and t.
 local SPAN = 60
-local REQUESTS, TOKENS = '', 't'
+local REQUESTS, TOKENS = 'r', 't'
+
+local function ring_key(name)
+  if name == '' then return T end
+  return T .. ':r:' .. name
+end
 
 local function ring_fields(kind, from, to)
   local fields = {}
@@ -52,7 +57,7 @@ local function ring_add(key, kind, amount)
   if head - second > SPAN then return end
   call('HSET', key, kind .. 'h', min(head, second), kind .. 's', digits((tonumber(known[2]) or 0) + amount),
     field, digits((tonumber(known[3]) or 0) + amount))
-  if not known[3] then call('PEXPIRE', key, 130000) end
+  if not known[3] and key ~= T then call('PEXPIRE', key, 130000) end
 end
 
 -- When the sum falls below `limit`; a limit of zero has no end, and a minute is as good as any answer.

@@ -100,7 +100,7 @@ end
 local function minute_reached(id, definition, busy, reserved)
   local limit, till, full
   if definition.concurrency and busy >= definition.concurrency then full = 1 end
-  local key = T .. ':r:' .. id
+  local key = ring_key(id)
   if definition.requests then
     local used, head = ring_used(key, REQUESTS)
     if used >= definition.requests then

@@ -29,8 +29,8 @@ local function usual_look(tag, account, id, text, busy, reserved, hold, now, at,
   end
   local counted = tokens ~= ''
   if requests ~= '' or counted then
-    local ring = tag .. ':r:' .. id
-    local kept = call('HMGET', ring, 'h', 's', second % 64, 'th', 'ts')
+    local ring = id == '' and tag or tag .. ':r:' .. id
+    local kept = call('HMGET', ring, 'rh', 'rs', 'r' .. second % 64, 'th', 'ts')
     if requests ~= '' then
       local from, used = tonumber(kept[1]) or second, tonumber(kept[2]) or 0
       if from < second - SPAN or from > second then return nil end
@@ -73,7 +73,7 @@ end
 
 -- Takes what `count` calls use of what was found, at most as many as there is room for. Returns the fields that the
 -- account's hash is to be given.
-local function usual_take(found, count)
+local function usual_take(account, found, count)
   local call, format, fields = redis.call, string.format, {}
   if found.hold > 0 then fields[1], fields[2] = 'v', format('%d', found.reserved + found.hold * count) end
   for _, window in ipairs(found.windows) do
@@ -81,8 +81,13 @@ local function usual_take(found, count)
     fields[#fields + 1] = format('%d|%d|%d', window[2], window[3] + count, window[4])
   end
   if found.ring then
-    call('HSET', found.ring, 'h', found.from, 's', found.used + count, found.second % 64, (found.bucket or 0) + count)
-    if not found.bucket then call('PEXPIRE', found.ring, 130000) end
+    local kept = {'rh', found.from, 'rs', found.used + count, 'r' .. found.second % 64, (found.bucket or 0) + count}
+    if found.ring == account then
+      for _, value in ipairs(kept) do fields[#fields + 1] = value end
+    else
+      call('HSET', found.ring, unpack(kept))
+      if not found.bucket then call('PEXPIRE', found.ring, 130000) end
+    end
   end
   return fields
 end

@@ -63,10 +63,7 @@ impl Redis {
         let mut states = Vec::with_capacity(clients.len());
         let mut replies = Vec::with_capacity(clients.len());
         for clients in clients.chunks(TOGETHER) {
-            let subjects = clients
-                .iter()
-                .map(|(client, _)| Subject::Client((*client).clone()));
-            replies.extend(self.looks(subjects.collect()).await);
+            replies.extend(self.looks(clients).await);
         }
         for (((client, budgets), local), reply) in clients.iter().zip(local).zip(replies) {
             let reply = reply?;
@@ -85,11 +82,19 @@ impl Redis {
 
 impl Redis {
     /// Looks up callers, one answer for each.
-    async fn looks(&self, subjects: Vec<Subject>) -> Vec<Result<Reply, Away>> {
-        let mut calls = Vec::with_capacity(subjects.len());
-        for subject in &subjects {
-            self.hear(subject).await;
-            calls.push(LOOK.on(&[self.key(subject)]).arg(self.context.clock()).arg(""));
+    async fn looks(&self, clients: &[(&ClientName, &[QuotaWindow])]) -> Vec<Result<Reply, Away>> {
+        let mut calls = Vec::with_capacity(clients.len());
+        for (client, budgets) in clients {
+            let subject = Subject::Client((*client).clone());
+            self.hear(&subject).await;
+            let mut call = LOOK.on(&[self.key(&subject)]).arg(self.context.clock());
+            for field in ["", "n", "v"] {
+                call = call.arg(field);
+            }
+            for window in *budgets {
+                call = call.arg(format!("q:{}", window.name));
+            }
+            calls.push(call);
         }
         let replies = self.context.link.run_all(&calls, Urgency::Background).await;
         replies

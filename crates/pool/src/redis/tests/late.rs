@@ -28,7 +28,7 @@ async fn what_was_used_before_the_first_contact_is_charged_once() {
     heard(fleet.a()).await;
     assert_eq!(fleet.a().windows(&fleet.world).await, [(8, 70)], "of the window");
     let minute = format!("{PREFIX}:{{p:ns/p}}:r:a");
-    assert_eq!(fleet.server.cli(&["HGET", &minute, "s"]), "8", "of the minute");
+    assert_eq!(fleet.server.cli(&["HGET", &minute, "rs"]), "8", "of the minute");
     held.settle(used(10));
     heard(fleet.a()).await;
     assert_eq!(fleet.a().windows(&fleet.world).await, [(8, 80)], "and none again");
