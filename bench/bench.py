@@ -8,26 +8,21 @@ the mock and the client. Everything is bounded in time and stays on 127.0.0.1.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import platform
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import shared
+from machine import (BIN, GATEWAY, HERE, KEY, MOCK, PATH, at_rate, limited, load, median, pinned, pss_kb, start, stop,
+                     wait_idle)
+
 DOCUMENT = os.path.join(HERE, "..", "docs", "benchmarks.md")
-MOCK = "127.0.0.1:18080"
-REDIS = "redis://127.0.0.1:18079"
-KEY = "sk-bench-0123456789abcdef"
-PATH = "/v1/chat/completions"
-GROUP = "roundhouse-bench"
 TESTS = ["hold", "max", "half", "rate", "big", "chunks", "burst"]
 
 # key, heading, digits after the point, threshold as a ratio to floor (or absolute), absolute
@@ -56,16 +51,12 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=3, help="of each load window")
     parser.add_argument("--tests", default=",".join(TESTS), help="some of " + ",".join(TESTS))
     parser.add_argument("--streams", type=int, default=1000, help="open streams of the hold test")
-    parser.add_argument("--only", nargs="+", metavar="TARGET", help="limit, floor, ours, redis, or NAME=URL,PID")
+    parser.add_argument("--only", nargs="+", metavar="TARGET", help="limit, floor, ours, shared, or NAME=URL,PID")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    parser.add_argument("--target-dir", default=os.environ.get("CARGO_TARGET_DIR"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 ARGS = arguments()
-BIN = os.path.join(ARGS.target_dir or os.path.join(HERE, "target"), "release")
-GATEWAY = os.environ.get("BENCH_GATEWAY") or os.path.join(
-    ARGS.target_dir or os.path.join(HERE, "..", "target"), "release", "roundhouse-gateway")
 
 
 def targets(state_dir):
@@ -74,18 +65,17 @@ def targets(state_dir):
         command = [f"{BIN}/limit-proxy", "--mode", mode, "--listen", listen, "--upstream", MOCK, "--keys", KEY]
         return {"command": command, "url": f"http://{listen}{PATH}"}
 
-    if {"ours", "redis"} & set(ARGS.only or ["ours"]) and "BENCH_GATEWAY" not in os.environ:
+    if {"ours", "shared"} & set(ARGS.only or ["ours"]) and "BENCH_GATEWAY" not in os.environ:
         subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "roundhouse-gateway"], check=True,
                        cwd=os.path.join(HERE, ".."))
     ours = [GATEWAY, "serve", "--resources", os.path.join(HERE, "resources"), "--listen", "127.0.0.1:18095",
             "--admin-listen", "127.0.0.1:18096", "--state-dir", state_dir]
     known = {"limit": yardstick("pass", 18090), "floor": yardstick("floor", 18091),
-             "ours": {"command": ours, "url": f"http://127.0.0.1:18095{PATH}"},
-             # The same with its state in a Redis, which runs beside the upstream. A machine this busy answers late.
-             "redis": {"command": ours + ["--redis-url", REDIS, "--redis-deadline", "1s"],
-                       "url": f"http://127.0.0.1:18095{PATH}", "tests": {"max", "half", "rate"}}}
+             "ours": {"command": ours, "url": f"http://127.0.0.1:18095{PATH}"}}
     chosen = {}
-    for name in ARGS.only or known:
+    for name in ARGS.only or list(known):
+        if name == "shared":
+            continue
         if "=" in name:
             name, rest = name.split("=", 1)
             url, _, pid = rest.partition(",")
@@ -96,152 +86,9 @@ def targets(state_dir):
     return chosen
 
 
-def pinned(core, command):
-    return ["taskset", "-c", str(core)] + command if (os.cpu_count() or 1) > 1 else command
-
-
-def stat(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rsplit(")", 1)[1].split()
-
-
-def tree(root):
-    children = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            children.setdefault(int(stat(entry)[1]), []).append(int(entry))
-        except OSError:
-            pass
-    pids = [root]
-    for pid in pids:
-        pids += children.get(pid, [])
-    return pids
-
-
-def over_tree(root, read):
-    total = 0
-    for pid in tree(root):
-        try:
-            total += read(pid)
-        except (OSError, IndexError, AttributeError):
-            pass
-    return total
-
-
-def pss_kb(root):
-    def read(pid):
-        with open(f"/proc/{pid}/smaps_rollup") as file:
-            return int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M).group(1))
-    return over_tree(root, read)
-
-
-def wait_idle(root, limit=10.0):
-    """Until the process is quiet: what one test left behind must not leak into the next."""
-    def ticks():
-        return over_tree(root, lambda pid: int(stat(pid)[11]) + int(stat(pid)[12]))
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        before = ticks()
-        time.sleep(0.25)
-        if ticks() - before <= 1:
-            return
-
-
-def answers(url):
-    body = {"model": "mock-model", "messages": [{"role": "user", "content": "hi"}]}
-    headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
-    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=5) as reply:
-        return reply.status == 200 and b"choices" in reply.read()
-
-
-@contextlib.contextmanager
-def limited(pid, share):
-    """Gives a process this share of a core, as a pod's CPU limit does. Yields whether it could."""
-    period = 10_000
-    groups = ((f"/sys/fs/cgroup/cpu/{GROUP}", {"cpu.cfs_period_us": period, "cpu.cfs_quota_us": int(period * share)}),
-              (f"/sys/fs/cgroup/{GROUP}", {"cpu.max": f"{int(period * share)} {period}"}))
-    for group, settings in groups:
-        # Only the folder of the controller knows these files.
-        if not os.path.exists(os.path.join(os.path.dirname(group), next(iter(settings)))) \
-                and not os.path.exists(os.path.join(os.path.dirname(group), "cgroup.subtree_control")):
-            continue
-        try:
-            os.makedirs(group, exist_ok=True)
-            for name, value in settings.items():
-                with open(os.path.join(group, name), "w") as file:
-                    file.write(str(value))
-            with open(os.path.join(group, "cgroup.procs"), "w") as file:
-                file.write(str(pid))
-        except OSError:
-            continue
-        try:
-            yield True
-        finally:
-            with open(os.path.join(os.path.dirname(group), "cgroup.procs"), "w") as file:
-                file.write(str(pid))
-            os.rmdir(group)
-        return
-    yield False
-
-
-def start(name, target):
-    """Gives the process, its id, and the seconds to its first answer."""
-    if "pid" in target:
-        return None, target["pid"], None
-    os.makedirs(os.path.join(HERE, "logs"), exist_ok=True)
-    log_path = os.path.join(HERE, "logs", f"{name}.log")
-    environment = {"RUST_LOG": "warn", **os.environ}
-    began = time.monotonic()
-    with open(log_path, "w") as log:
-        process = subprocess.Popen(pinned(0, target["command"]), stdout=log, stderr=log, cwd=HERE,
-                                   stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
-    failure = "no answer"
-    while time.monotonic() < began + 30:
-        if process.poll() is not None:
-            raise RuntimeError(f"{name} exited with {process.returncode}, see {log_path}")
-        try:
-            if answers(target["url"]):
-                return process, process.pid, time.monotonic() - began
-        except Exception as error:  # not up yet
-            failure = error
-        time.sleep(0.002)
-    stop(process)
-    raise RuntimeError(f"{name} did not answer: {failure}, see {log_path}")
-
-
-def stop(process):
-    if process is None or process.poll() is not None:
-        return
-    # A gateway keeps serving for a while after SIGTERM; the second one ends it at once.
-    for sent, patience in ((signal.SIGTERM, 0.2), (signal.SIGTERM, 3), (signal.SIGKILL, 5)):
-        try:
-            os.killpg(process.pid, sent)
-            process.wait(patience)
-            return
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            pass
-
-
-def load(name, url, pid, mock, mode, *options):
-    command = [f"{BIN}/loadgen", mode, "--url", url, "--name", name, "--model", "mock-model", "--other-pid",
-               str(mock), "--header", f"authorization: Bearer {KEY}", *(["--pid", str(pid)] if pid else [])]
-    done = subprocess.run(pinned(1, command + [str(option) for option in options]), capture_output=True,
-                          text=True, timeout=120)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr[-400:])
-    return json.loads(done.stdout)
-
-
-def at_rate(name, url, pid, mock):
-    return load(name, url, pid, mock, "unary", "--conns", 32, "--rate", 500, "--warmup", 0.5,
-                "--duration", ARGS.seconds)
-
-
 def measure(name, target, mock, direct, raw):
     found = {}
-    tests = [test for test in ARGS.tests.split(",") if test in target.get("tests", TESTS)]
+    tests = ARGS.tests.split(",")
     process, pid, seconds = start(name, target)
 
     def run(test, mode, *options):
@@ -278,7 +125,7 @@ def measure(name, target, mock, direct, raw):
                     found["half_rps"] = result["rps"]
         if "rate" in tests:
             wait_idle(pid)
-            result = at_rate(name, target["url"], pid, mock)
+            result = at_rate(name, target["url"], pid, mock, ARGS.seconds)
             found["added_p50_us"] = result["lat_us"]["p50"] - direct["lat_us"]["p50"]
             found["added_p99_us"] = result["lat_us"]["p99"] - direct["lat_us"]["p99"]
         if "big" in tests:
@@ -304,14 +151,8 @@ def measure(name, target, mock, direct, raw):
     return found
 
 
-def median(values):
-    values = [value for value in values if value is not None]
-    return statistics.median(values) if values else None
-
-
 def table(names, rounds):
     """The measured figures; `ours` (or whatever was measured last) against floor and the thresholds."""
-    names = [name for name in names if name != "redis"]
     subject = next((name for name in reversed(names) if name not in ("limit", "floor")), None)
     lines = []
     heads = ["", *names] + ([f"{subject} ÷ floor", "at most", ""] if subject and "floor" in names else [])
@@ -334,33 +175,10 @@ def table(names, rounds):
     return "\n".join(lines)
 
 
-def shared(rounds):
-    """What state in a Redis costs, against state in memory in the same round."""
-    if "redis" not in rounds or "ours" not in rounds:
-        return None
-    pairs = [(ours, redis) for ours, redis in zip(rounds["ours"], rounds["redis"]) if "rps" in ours and "rps" in redis]
-    rate = median([redis["rps"] / ours["rps"] for ours, redis in pairs])
-    half = median([redis["half_rps"] / ours["half_rps"] for ours, redis in pairs
-                   if "half_rps" in ours and "half_rps" in redis])
-    cpu = median([redis["cpu_us"] - ours["cpu_us"] for ours, redis in pairs if "cpu_us" in ours and "cpu_us" in redis])
-    added = median([redis["added_p50_us"] - ours["added_p50_us"] for ours, redis in zip(rounds["ours"], rounds["redis"])
-                    if "added_p50_us" in ours and "added_p50_us" in redis])
-    lines = ["| state in a Redis, against state in memory | | threshold | |", "|---|---:|---:|---:|"]
-    for title, value, digits, threshold, good in (
-            ("unary requests/s of a gateway on half a core, with ÷ without", half, 2, "at least 0.85",
-             half is not None and half >= 0.85),
-            ("unary requests/s, the Redis beside upstream and load on one core, with ÷ without", rate, 2, "", None),
-            ("added p50 at 500/s, µs", added, 0, "at most 70", added is not None and added <= 70),
-            ("more CPU of the gateway per request, µs", cpu, 1, "", None)):
-        verdict = "" if good is None else "yes" if good else "**no**"
-        lines.append(f"| {title} | {'–' if value is None else f'{value:.{digits}f}'} | {threshold} | {verdict} |")
-    return "\n".join(lines)
-
-
 def failures(names, rounds):
     seen = {name: {key: value for found in rounds[name] for key, value in found.items() if key.endswith("_failed")}
             for name in names}
-    return "; ".join(f"{name}: {value}" for name, value in seen.items() if value) or "none"
+    return "; ".join(f"{name}: {value}" for name, value in seen.items() if value)
 
 
 def processor():
@@ -388,14 +206,10 @@ def main():
     state = tempfile.TemporaryDirectory()
     chosen = targets(os.path.join(state.name, "state"))
     mock = subprocess.Popen(pinned(1, [f"{BIN}/mock-upstream", "--listen", MOCK]), stderr=subprocess.DEVNULL)
-    redis = None
-    if "redis" in chosen:
-        redis = subprocess.Popen(pinned(1, ["redis-server", "--port", REDIS.rsplit(":", 1)[1], "--bind", "127.0.0.1",
-                                            "--save", "", "--appendonly", "no", "--dir", state.name]),
-                                 stdout=subprocess.DEVNULL)
     os.makedirs(os.path.join(HERE, "results"), exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     raw_path = os.path.join(HERE, "results", f"{stamp}.jsonl")
+    beside = None
     try:
         time.sleep(0.3)
         if mock.poll() is not None:
@@ -403,10 +217,10 @@ def main():
         with open(raw_path, "w") as raw:
             names = list(chosen)
             rounds = {name: [] for name in names}
-            for number in range(ARGS.rounds):
+            for number in range(ARGS.rounds if names else 0):
                 direct = None
                 if "rate" in ARGS.tests.split(","):
-                    direct = at_rate("direct", f"http://{MOCK}{PATH}", 0, mock.pid)
+                    direct = at_rate("direct", f"http://{MOCK}{PATH}", 0, mock.pid, ARGS.seconds)
                 turn = number % len(names)
                 for name in names[turn:] + names[:turn]:
                     began = time.monotonic()
@@ -419,13 +233,14 @@ def main():
                     print(f"round {number} {name} {time.monotonic() - began:.0f} s "
                           + " ".join(f"{key}={value:.4g}" for key, value in found.items()),
                           file=sys.stderr, flush=True)
+            if not ARGS.only or "shared" in ARGS.only:
+                beside = shared.measure(state.name, mock.pid, ARGS.rounds, raw)
     finally:
-        for server in filter(None, (mock, redis)):
-            server.terminate()
-            server.wait(5)
+        mock.terminate()
+        mock.wait(5)
         state.cleanup()
-    figures = "\n\n".join(filter(None, (table(names, rounds), shared(rounds))))
-    failed = failures(names, rounds)
+    figures = "\n\n".join(filter(None, (names and table(names, rounds), beside and beside.table())))
+    failed = "; ".join(filter(None, (failures(names, rounds), beside and beside.failures()))) or "none"
     print(f"\n{figures}\n\nfailed calls: {failed}\nraw: {raw_path}")
     if ARGS.write:
         note = (f"{processor()}, {os.cpu_count()} cores, the proxy on one of them; medians of {ARGS.rounds} rounds, "

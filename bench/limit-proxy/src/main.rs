@@ -7,6 +7,8 @@
 //!               upstream credential round robin and swap the header, read `usage` from the answer
 //!               (JSON or last SSE events), add to per-key counters. No policy, retries, Redis, logs
 //!               or TLS. What is left between this and a real gateway is the gateway's own choice.
+//! --mode floor --redis redis://127.0.0.1:PORT   the same, and a command to a Redis that each call waits for, and
+//!               another that it does not: what shared state costs at least.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full};
@@ -40,6 +42,7 @@ struct State {
     keys: HashMap<[u8; 32], Arc<Meter>>,
     pool: Vec<HeaderValue>,
     next: AtomicUsize,
+    redis: Option<redis::aio::MultiplexedConnection>,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +154,16 @@ async fn floor(st: Arc<State>, req: Request<Incoming>) -> Result<Reply, hyper::E
     let i = st.next.fetch_add(1, Relaxed) % st.pool.len();
     parts.headers.insert(AUTHORIZATION, st.pool[i].clone());
     meter.requests.fetch_add(1, Relaxed);
+    if let Some(mut redis) = st.redis.clone() {
+        let counted: redis::RedisResult<i64> = redis::cmd("INCRBY")
+            .arg("bench:requests")
+            .arg(1)
+            .query_async(&mut redis)
+            .await;
+        if counted.is_err() {
+            return Ok(fail(StatusCode::SERVICE_UNAVAILABLE, "redis"));
+        }
+    }
     let reply = match st
         .floor
         .request(Request::from_parts(parts, Full::new(body)))
@@ -171,6 +184,15 @@ async fn floor(st: Arc<State>, req: Request<Incoming>) -> Result<Reply, hyper::E
     let body = body.collect().await?.to_bytes();
     if let Ok(Answer { usage: Some(u) }) = serde_json::from_slice(&body) {
         add(&meter, u);
+        if let Some(mut redis) = st.redis.clone() {
+            tokio::spawn(async move {
+                let _: redis::RedisResult<i64> = redis::cmd("INCRBY")
+                    .arg("bench:tokens")
+                    .arg(u.prompt_tokens + u.completion_tokens)
+                    .query_async(&mut redis)
+                    .await;
+            });
+        }
     }
     Ok(Response::from_parts(parts, Either::Right(Full::new(body))))
 }
@@ -213,6 +235,7 @@ fn main() -> std::io::Result<()> {
         "pass".to_string(),
     );
     let (mut threads, mut keys, mut creds) = (1usize, "sk-bench".to_string(), 8usize);
+    let mut redis = None;
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
         let v = args.next().unwrap_or_default();
@@ -222,10 +245,11 @@ fn main() -> std::io::Result<()> {
             "--mode" => mode = v,
             "--threads" => threads = v.parse().unwrap_or(1),
             "--keys" => keys = v,
+            "--redis" => redis = Some(v),
             "--creds" => creds = v.parse().unwrap_or(8),
             _ => {
                 eprintln!(
-                    "usage: limit-proxy [--listen A] [--upstream A] [--mode pass|floor] [--threads N] [--keys a,b] [--creds N]"
+                    "usage: limit-proxy [--listen A] [--upstream A] [--mode pass|floor] [--redis URL] [--threads N] [--keys a,b] [--creds N]"
                 );
                 std::process::exit(2);
             }
@@ -244,6 +268,14 @@ fn main() -> std::io::Result<()> {
             .build()?
     };
     rt.block_on(async move {
+        let redis = match redis {
+            Some(url) => {
+                let client = redis::Client::open(url).expect("--redis url");
+                let connection = client.get_multiplexed_async_connection().await;
+                Some(connection.expect("a Redis there"))
+            }
+            None => None,
+        };
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let st = Arc::new(State {
@@ -259,6 +291,7 @@ fn main() -> std::io::Result<()> {
                 .map(|i| HeaderValue::from_str(&format!("Bearer sk-up-{i}")).unwrap())
                 .collect(),
             next: AtomicUsize::new(0),
+            redis,
         });
         serve(st, listen, mode).await
     })
