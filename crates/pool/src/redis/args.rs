@@ -9,6 +9,9 @@ pub(super) struct Args {
     ends: Vec<usize>,
 }
 
+/// One argument that is written in pieces.
+pub(super) struct Pieces<'a>(&'a mut Vec<u8>);
+
 impl Args {
     /// An empty list with room for this many arguments of this many bytes together.
     pub(super) fn with_capacity(args: usize, bytes: usize) -> Self {
@@ -29,9 +32,8 @@ impl Args {
     /// Adds a number.
     #[must_use]
     pub(super) fn number(mut self, number: u64) -> Self {
-        use std::io::Write;
-        // Writing into memory cannot fail.
-        let _ = write!(self.data, "{number}");
+        self.data
+            .extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         self.ends.push(self.data.len());
         self
     }
@@ -43,6 +45,14 @@ impl Args {
             Some(number) => self.number(number),
             None => self.text(""),
         }
+    }
+
+    /// Adds a text in pieces: what `write` adds.
+    #[must_use]
+    pub(super) fn pieces(mut self, write: impl FnOnce(&mut Pieces<'_>)) -> Self {
+        write(&mut Pieces(&mut self.data));
+        self.ends.push(self.data.len());
+        self
     }
 
     /// Adds all of another list.
@@ -66,6 +76,19 @@ impl Args {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+}
+
+impl Pieces<'_> {
+    /// Adds a text.
+    pub(super) fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Adds a number, and a bar behind it.
+    pub(super) fn number(&mut self, number: u64) {
+        self.text(itoa::Buffer::new().format(number));
+        self.text("|");
     }
 }
 

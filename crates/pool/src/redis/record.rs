@@ -239,14 +239,12 @@ impl Record {
     }
 
     /// Adds what the script reads of records that are sent together.
-    pub(super) fn write_all(records: &[Self], now: Timestamp, mut args: Args) -> Args {
-        if let Some(all) = usual::write(records, now, &args) {
-            return all;
-        }
-        for record in records {
-            args = record.write(args.number(record.age(now)));
-        }
-        args
+    pub(super) fn write_all(records: &[Self], now: Timestamp, args: Args) -> Args {
+        usual::write(records, now, args).unwrap_or_else(|args| {
+            records
+                .iter()
+                .fold(args, |args, record| record.write(args.number(record.age(now))))
+        })
     }
 
     /// Adds what the script reads.

@@ -7,19 +7,18 @@
 pub(super) mod asking;
 mod batch;
 mod beat;
+mod context;
 mod pace;
 mod reconcile;
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use snapshot::{Calendar, CallLimits, QuotaWindow, Timestamp};
+use foldhash::HashMap;
+use snapshot::{Calendar, CallLimits, QuotaWindow};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, sleep_until},
@@ -29,38 +28,10 @@ use self::{
     asking::{Asking, Limits},
     batch::Batch,
 };
-use super::{
-    RedisSettings,
-    args::Args,
-    encode::{calendar_args, micros},
-    link::Link,
-    record::Record,
-};
-use crate::{Lane, Memory};
+use super::{args::Args, encode::calendar_args, record::Record};
+use crate::Lane;
 
-pub(super) use self::{batch::Sending, pace::Pace};
-
-/// What all tags of a process share.
-#[derive(Debug)]
-pub(super) struct Context {
-    /// The way to the store.
-    pub(super) link: Link,
-    /// What all keys begin with.
-    pub(super) prefix: String,
-    /// This process: no other ever has this name.
-    pub(super) owner: String,
-    /// Whether the store takes the time from its callers, for tests.
-    callers_clock: bool,
-    /// What this process knows by itself.
-    pub(super) local: Arc<Memory>,
-    /// How often it does what time demands.
-    pub(super) pace: Pace,
-    /// The last lease's number.
-    leases: AtomicU64,
-    /// What the process's clock shows beyond `started`, in microseconds.
-    offset: AtomicU64,
-    started: Instant,
-}
+pub(super) use self::{batch::Sending, context::Context, pace::Pace};
 
 /// Whom a tag is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +87,7 @@ struct State {
     /// Leases up to this one were taken, or given up, when it was last looked.
     horizon: u64,
     used: Instant,
-    /// When something was last to be said, and whether that came soon after what was before.
+    /// When something was last said, and whether that came soon after what was before.
     said: Instant,
     is_lively: bool,
     overflowed: bool,
@@ -150,59 +121,6 @@ const LANES: usize = 64;
 /// For how long a call that was given up may still come.
 const STRAYS: Duration = Duration::from_secs(60);
 
-impl Context {
-    pub(super) fn new(link: Link, settings: RedisSettings, pace: Pace, local: Arc<Memory>) -> Self {
-        Self {
-            link,
-            prefix: settings.prefix,
-            owner: settings.owner,
-            callers_clock: settings.callers_clock,
-            local,
-            pace,
-            leases: AtomicU64::new(0),
-            offset: AtomicU64::new(0),
-            started: Instant::now(),
-        }
-    }
-
-    /// The number of another lease.
-    pub(super) fn next_lease(&self) -> u64 {
-        self.take_leases(1)
-    }
-
-    /// Takes the numbers of so many leases, and gives the first of them.
-    pub(super) fn take_leases(&self, count: u64) -> u64 {
-        self.leases.fetch_add(count, Ordering::Relaxed) + 1
-    }
-
-    /// Notes the time of an operation.
-    pub(super) fn at(&self, now: Timestamp) {
-        let offset = now.as_micros().saturating_sub(self.elapsed());
-        self.offset.store(offset, Ordering::Relaxed);
-    }
-
-    /// The time at present; where the store takes it from its callers, that of the last operation.
-    pub(super) fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.offset.load(Ordering::Relaxed) + self.elapsed())
-    }
-
-    fn elapsed(&self) -> u64 {
-        if self.callers_clock {
-            return 0;
-        }
-        micros(self.started.elapsed())
-    }
-
-    /// The first argument of every script.
-    pub(super) fn clock(&self) -> Args {
-        if self.callers_clock {
-            Args::default().number(self.now().as_micros())
-        } else {
-            Args::default().text("")
-        }
-    }
-}
-
 impl Subject {
     /// The key of its tag's hash.
     pub(super) fn key(&self, prefix: &str) -> String {
@@ -226,9 +144,9 @@ impl Tag {
                 queue: VecDeque::new(),
                 batch: None,
                 batches: 0,
-                open: HashMap::new(),
+                open: HashMap::default(),
                 given_up: VecDeque::new(),
-                definitions: HashMap::new(),
+                definitions: HashMap::default(),
                 calendars: Vec::new(),
                 limits: None,
                 lanes: VecDeque::new(),
@@ -260,8 +178,13 @@ impl Tag {
 
     /// Says something, in its turn.
     pub(super) fn say(&self, mut record: Record) {
-        record.made(self.context.now());
-        self.state().push(record);
+        let now = Instant::now();
+        record.made(self.context.time_of(now));
+        let mut state = self.state();
+        state.is_lively = now.saturating_duration_since(state.said) < LINGER;
+        state.said = now;
+        state.push(record);
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -283,6 +206,9 @@ impl Tag {
 
     /// Notes what an account may use, and the calendars that this names.
     pub(super) fn define(&self, account: &Arc<str>, definition: &Arc<str>, calendars: &[(String, Calendar)]) {
+        if definition.is_empty() {
+            return;
+        }
         self.state().define(account, definition, calendars);
     }
 
@@ -325,8 +251,9 @@ impl Tag {
 
     /// Notes that somebody uses it.
     pub(super) fn touch(&self) {
-        let before = std::mem::replace(&mut self.state().used, Instant::now());
-        if before.elapsed() > self.context.pace.active {
+        let now = Instant::now();
+        let before = std::mem::replace(&mut self.state().used, now);
+        if now.saturating_duration_since(before) > self.context.pace.active {
             self.wake.notify_one();
         }
     }
@@ -498,7 +425,5 @@ impl State {
             }
         }
         self.queue.push_back(record);
-        let before = std::mem::replace(&mut self.said, Instant::now());
-        self.is_lively = self.said.saturating_duration_since(before) < LINGER;
     }
 }

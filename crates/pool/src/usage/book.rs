@@ -1,6 +1,8 @@
 //! One day of one process.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::{Day, Dimension, OTHER, Row, Tally};
 

@@ -1,7 +1,5 @@
 //! Ends of calls that ask for nothing but to be counted, as nearly all do, in few words.
 
-use std::fmt::Write;
-
 use snapshot::Timestamp;
 
 use super::{Record, What};
@@ -16,19 +14,17 @@ enum Kind<'a> {
     Calls(&'a str),
 }
 
-/// Adds records, where all are usual and of one kind; `None` where they are not.
-pub(super) fn write(records: &[Record], now: Timestamp, args: &Args) -> Option<Args> {
-    let kind = kind(records.first()?)?;
-    if !records.iter().all(|record| kind.has(record)) {
-        return None;
-    }
-    let args = args.clone().number(0);
+/// Adds records, where all are usual and of one kind; gives back what it was given where they are not.
+pub(super) fn write(records: &[Record], now: Timestamp, args: Args) -> Result<Args, Args> {
+    let Some(kind) = kind(records) else {
+        return Err(args);
+    };
+    let args = args.number(0);
     let count = records.len() as u64;
     let mut args = match kind {
         Kind::Attempts => args.text("F").number(2 * count),
         Kind::Calls(definition) => args.text("H").number(1 + 3 * count).text(definition),
     };
-    let mut rest = String::new();
     for record in records {
         let age = record.age(now);
         match &record.what {
@@ -40,10 +36,14 @@ pub(super) fn write(records: &[Record], now: Timestamp, args: &Args) -> Option<A
                 outcome,
                 ..
             } => {
-                rest.clear();
-                // Writing into memory cannot fail.
-                let _ = write!(rest, "{sequence}|{outcome}|{age}|{account}|{model}");
-                args = args.number(*lease).text(&rest);
+                args = args.number(*lease).pieces(|rest| {
+                    rest.number(*sequence);
+                    rest.number(*outcome);
+                    rest.number(age);
+                    rest.text(account);
+                    rest.text("|");
+                    rest.text(model);
+                });
             }
             What::Leave { lease, tokens, .. } => {
                 args = args.number(*lease).optional(*tokens).number(age);
@@ -51,15 +51,16 @@ pub(super) fn write(records: &[Record], now: Timestamp, args: &Args) -> Option<A
             What::Fields(_) => {}
         }
     }
-    Some(args)
+    Ok(args)
 }
 
-fn kind(record: &Record) -> Option<Kind<'_>> {
-    match &record.what {
-        What::End { .. } => Some(Kind::Attempts),
-        What::Leave { definition, .. } => Some(Kind::Calls(definition)),
-        What::Fields(_) => None,
-    }
+fn kind(records: &[Record]) -> Option<Kind<'_>> {
+    let kind = match &records.first()?.what {
+        What::End { .. } => Kind::Attempts,
+        What::Leave { definition, .. } => Kind::Calls(definition),
+        What::Fields(_) => return None,
+    };
+    records.iter().all(|record| kind.has(record)).then_some(kind)
 }
 
 impl Kind<'_> {

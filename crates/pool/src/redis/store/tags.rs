@@ -1,10 +1,8 @@
 //! The tags that this process uses, each with the task that speaks for it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::HashMap;
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 
 use super::together;

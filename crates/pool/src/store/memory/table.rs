@@ -1,10 +1,11 @@
 //! Entries found by name once and by number from then on.
 
 use std::{
-    collections::HashMap,
     hash::Hash,
     ops::{Index, IndexMut},
 };
+
+use foldhash::HashMap;
 
 /// A map that gives each key a small number. A number stays good until its entry is removed, and
 /// entries are removed only when nothing refers to them.
@@ -18,7 +19,7 @@ pub(super) struct Table<K, V> {
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
         Self {
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             entries: Vec::new(),
             free: Vec::new(),
         }
