@@ -19,6 +19,8 @@ use crate::{
 pub(crate) struct LaneText {
     /// Its id.
     pub(super) id: String,
+    /// The names of its members in their namespace.
+    pub(super) accounts: Vec<Arc<str>>,
     /// The definitions of its members; empty for one that is plain.
     pub(super) definitions: Vec<Arc<str>>,
     /// The calendars that they name.
@@ -37,6 +39,10 @@ impl LaneText {
         }
         Self {
             id: lane.id().to_string(),
+            accounts: members
+                .iter()
+                .map(|member| member.credential.name().into())
+                .collect(),
             definitions: members
                 .iter()
                 .map(|member| member_text(member, strategy))

@@ -16,6 +16,7 @@ mod wire;
 
 use std::{borrow::Borrow, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use redis::{Cmd, Value};
 use tokio::{
     runtime::Handle,
@@ -213,12 +214,13 @@ impl Link {
         result
     }
 
-    async fn within<T>(
+    fn within<T>(
         &self,
         urgency: Urgency,
         call: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        timeout(self.settings.allowance(urgency), call).await?
+    ) -> impl Future<Output = Result<T, Failure>> {
+        timeout(self.settings.allowance(urgency), call)
+            .map(|answer| answer.unwrap_or_else(|elapsed| Err(elapsed.into())))
     }
 
     /// One failure of all counts once: it is one answer that did not come.

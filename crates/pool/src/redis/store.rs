@@ -10,6 +10,7 @@ mod pending;
 mod roll;
 mod tags;
 mod together;
+mod usual;
 
 use std::{sync::Arc, time::Duration};
 

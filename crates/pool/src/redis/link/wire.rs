@@ -39,7 +39,7 @@ impl Wire {
     pub(super) async fn run(&self, call: &Invocation) -> Reply {
         let reply = self.send(call.by_hash()).await;
         if is_forgotten(&reply) {
-            return self.send(&call.by_source()).await;
+            return Box::pin(self.send(&call.by_source())).await;
         }
         reply
     }

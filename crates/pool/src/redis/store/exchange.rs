@@ -1,89 +1,48 @@
-//! Admissions and picks: what is asked of the store in one write, and what becomes of the answers.
+//! Admissions and picks where something is not usual: what is asked of the store in one write, and what becomes of the
+//! answers.
 
 use std::{sync::Arc, time::Duration};
 
 use redis::Value;
-use snapshot::{Strategy, Timestamp};
+use snapshot::Timestamp;
 use tokio::time::timeout;
 
 use super::{
     Redis,
     answer::{self, PickAnswer},
-    breaker,
-    calls::Entry,
-    pending::{Admitted, Asked},
-    together,
+    pending::Asked,
+    usual::Known,
 };
 use crate::{
     Admit, Denied, Pick, Picked, Reserves, Shortage,
     redis::{
-        encode::{follows, held},
-        hold::{Hold, Seat, SharedSeat},
+        hold::{Hold, Seat},
         link::{Away, Invocation, Urgency, Why},
-        record::Record,
         reply::Reply,
-        tag::{
-            Sending, Subject, Tag,
-            asking::{self, Answer, Asker, LimitedCaller, Want},
-        },
+        tag::{Sending, Tag},
     },
-    store::memory::Taken,
 };
 
 /// How often a call is repeated that found a lane missing, or too much to look at.
 const TRIES: usize = 12;
 
 impl Redis {
-    pub(super) async fn enter_shared(
+    /// Lets a caller in and picks for it where something is not usual.
+    pub(super) async fn enter_apart(
         &self,
         now: Timestamp,
         admit: &Admit<'_>,
         pick: &Pick<'_>,
         reserves: Reserves,
         patience: Duration,
+        known: Known,
     ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
-        let Some(entry) = self.entry(admit) else {
-            let seat = self.admitted(now, self.seat_without_limits(now, admit, reserves));
-            let picked = self.pick_shared(now, pick, reserves, patience).await;
-            return Ok((seat.keep(), picked));
-        };
-        if !self.context.link.is_up() {
-            return self.enter_away(now, admit, pick, reserves, patience).await;
-        }
-        if self.context.link.is_cluster() {
-            // The caller's and the Provider's state are apart: a pick would be made for one who is denied.
-            let seat = self.admitted(now, self.admit_shared(now, admit, reserves).await?);
-            let picked = self.pick_shared(now, pick, reserves, patience).await;
-            return Ok((seat.keep(), picked));
-        }
-        let provider = self.tags.get(Subject::Provider(pick.provider.name.clone()));
-        // Both tags must be known before their answers can be asked for in one write.
-        let (Ok(of_client), Ok(of_provider)) = (self.epoch(&entry.tag).await, self.epoch(&provider).await)
-        else {
-            return self.enter_away(now, admit, pick, reserves, patience).await;
-        };
-        let caller = LimitedCaller {
-            tag: Arc::clone(&entry.tag),
-            epoch: Arc::clone(&of_client),
-            limits: Arc::clone(&entry.limits),
-            hold: held(admit.limits, admit.budgets, reserves.call),
-        };
-        match self
-            .ask_together(pick, reserves, &provider, &of_provider, Some(caller))
-            .await
-        {
-            Answer::Given(given) => {
-                let given = given.claim();
-                let seat = self.seat_shared(now, admit, reserves, &entry, given.seat);
-                let seat = self.admitted(now, seat);
-                let picked = self
-                    .take_given(now, pick, reserves, patience, &provider, given)
-                    .await;
-                return Ok((seat.keep(), picked));
-            }
-            Answer::Apart => {}
-            Answer::Away => return self.enter_away(now, admit, pick, reserves, patience).await,
-        }
+        let Known {
+            entry,
+            of_client,
+            provider,
+            of_provider,
+        } = known;
         let seat_lease = self.context.next_lease();
         let mut seat_asked = Asked::new(&entry.tag, seat_lease, "");
         let mut pick_asked = Asked::new(&provider, self.context.next_lease(), pick.model);
@@ -179,102 +138,21 @@ impl Redis {
         self.admit_away(now, admit, reserves).await
     }
 
-    pub(super) async fn pick_shared(
+    /// Picks where something is not usual.
+    pub(super) async fn pick_apart(
         &self,
         now: Timestamp,
         pick: &Pick<'_>,
         reserves: Reserves,
         patience: Duration,
+        tag: Arc<Tag>,
+        epoch: Arc<str>,
     ) -> Result<Picked<Hold>, Shortage> {
-        let tag = self.tags.get(Subject::Provider(pick.provider.name.clone()));
-        if !self.context.link.is_up() {
-            return self.pick_away(now, pick, reserves, patience).await;
-        }
-        let Ok(epoch) = self.epoch(&tag).await else {
-            return self.pick_away(now, pick, reserves, patience).await;
-        };
-        match self.ask_together(pick, reserves, &tag, &epoch, None).await {
-            Answer::Given(given) => {
-                return self
-                    .take_given(now, pick, reserves, patience, &tag, given.claim())
-                    .await;
-            }
-            Answer::Apart => {}
-            Answer::Away => return self.pick_away(now, pick, reserves, patience).await,
-        }
         let mut asked = Asked::new(&tag, self.context.next_lease(), pick.model);
         let call = self.pick_call(now, pick, &tag, &epoch, asked.lease, reserves, patience, None);
         let [reply] = self.ask_one(&tag, call).await;
         self.conclude(now, pick, reserves, patience, &tag, epoch, &mut asked, reply)
             .await
-    }
-
-    /// Asks together with others, where what is asked for is usual.
-    async fn ask_together(
-        &self,
-        pick: &Pick<'_>,
-        reserves: Reserves,
-        tag: &Arc<Tag>,
-        epoch: &Arc<str>,
-        caller: Option<LimitedCaller>,
-    ) -> Answer {
-        let Some(lane) = pick.lanes.first() else {
-            return Answer::Apart;
-        };
-        let is_usual = pick.tried.is_empty()
-            && pick.pinned.is_none()
-            && pick.object.is_none()
-            && pick.affinity.is_none()
-            && lane.strategy() != Strategy::MostHeadroom
-            && tag.asking.is_open();
-        if !is_usual {
-            return Answer::Apart;
-        }
-        tag.know(pick.lanes);
-        let want = Want {
-            epoch: Arc::clone(epoch),
-            lane: Arc::clone(lane),
-            concurrency: pick.provider.concurrency,
-            // What no member counts needs not keep calls apart.
-            hold: if lane.text().counts_tokens() {
-                reserves.attempt
-            } else {
-                0
-            },
-        };
-        let asker = Asker { want, caller };
-        if let Some(_others_wait) = tag.asking.alone() {
-            return together::ask_at_once(&self.context, tag, asker).await;
-        }
-        let answer = tag.asking.join(asker);
-        // Nobody answers once the deadline is over, or the store is let go.
-        timeout(self.context.link.deadline(), answer)
-            .await
-            .map_or(Answer::Away, |answer| answer.unwrap_or(Answer::Away))
-    }
-
-    /// Takes what was given together.
-    async fn take_given(
-        &self,
-        now: Timestamp,
-        pick: &Pick<'_>,
-        reserves: Reserves,
-        patience: Duration,
-        tag: &Arc<Tag>,
-        given: asking::Taken,
-    ) -> Result<Picked<Hold>, Shortage> {
-        let found = answer::Found {
-            account: given.account,
-            sequence: given.sequence,
-            taken: Taken::default(),
-            lane: 0,
-        };
-        if let Some(picked) = self.take(now, pick, reserves, tag, given.lease, &found) {
-            return Ok(picked);
-        }
-        // A member that this process does not know: nobody else will give it back.
-        tag.say(Record::cancel(given.lease, pick.model));
-        self.pick_away(now, pick, reserves, patience).await
     }
 
     /// Understands the answer to a pick, and asks again where that is what it says.
@@ -377,97 +255,11 @@ impl Redis {
         })
     }
 
-    /// The state of the store that this process is registered with at a tag, as long as somebody may wait for it.
-    async fn epoch(&self, tag: &Tag) -> Result<Arc<str>, Away> {
-        // Nearly always it is known, and then a timer is not worth its while.
-        if let Some(known) = tag.known_epoch() {
-            return Ok(known);
-        }
-        let deadline = self.context.link.deadline();
-        timeout(deadline, tag.epoch())
-            .await
-            .unwrap_or(Err(Away::NotRun(Why::Slow)))
-    }
-
     /// Tells a store that has lost its state what it must know before it is asked: what rests is not to be picked.
     async fn tell_first(&self, tag: &Tag) {
         if let Some(sending) = tag.send() {
             // An error, or an answer that is late, leaves it to be said again.
             let _ = timeout(self.context.link.deadline(), sending.alone()).await;
-        }
-    }
-
-    fn take(
-        &self,
-        now: Timestamp,
-        pick: &Pick<'_>,
-        reserves: Reserves,
-        tag: &Arc<Tag>,
-        lease: u64,
-        found: &answer::Found,
-    ) -> Option<Picked<Hold>> {
-        let lane = pick.lanes.get(found.lane)?;
-        let position = lane.position_of(&found.account)?;
-        let member = lane.members().get(position)?;
-        let definition = lane.text().definitions.get(position)?.clone();
-        let account: Arc<str> = found.account.as_str().into();
-        let hold = held(&member.limits, &member.quota, reserves.attempt);
-        tag.opened(lease, Arc::clone(&account), hold);
-        tag.define(&account, &definition, &lane.text().calendars);
-        let local = self
-            .local()
-            .adopt(now, pick, lane, &member.credential, reserves.attempt, found.taken)?;
-        let (open_for, failures) = breaker(pick);
-        Some(Picked {
-            credential: member.credential.clone(),
-            probe: found.is_probe(),
-            hold: Hold {
-                local,
-                tag: Arc::clone(tag),
-                lease,
-                account,
-                model: pick.model.into(),
-                sequence: found.sequence,
-                definition,
-                is_led: follows(lane.strategy()) > 0,
-                open_for,
-                failures,
-            },
-        })
-    }
-
-    fn seat_shared(
-        &self,
-        now: Timestamp,
-        admit: &Admit<'_>,
-        reserves: Reserves,
-        entry: &Entry,
-        lease: u64,
-    ) -> Seat {
-        let hold = held(admit.limits, admit.budgets, reserves.call);
-        entry.tag.opened(lease, "".into(), hold);
-        Seat {
-            local: self.local().adopt_seat(now, admit, reserves.call),
-            shared: Some(SharedSeat {
-                tag: Arc::clone(&entry.tag),
-                lease,
-                definition: Arc::clone(&entry.limits.definition),
-            }),
-        }
-    }
-
-    pub(super) fn seat_without_limits(&self, now: Timestamp, admit: &Admit<'_>, reserves: Reserves) -> Seat {
-        Seat {
-            local: self.local().adopt_seat(now, admit, reserves.call),
-            shared: None,
-        }
-    }
-
-    fn admitted(&self, now: Timestamp, seat: Seat) -> Admitted<'_> {
-        Admitted {
-            store: self,
-            now,
-            seat: Some(seat),
         }
     }
 }

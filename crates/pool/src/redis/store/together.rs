@@ -134,7 +134,9 @@ async fn put(context: &Context, tag: &Arc<Tag>, askers: &[Asker], first: u64) ->
         context.link.run(&question, Urgency::Awaited).await
     } else {
         let all: Vec<&Invocation> = sendings.iter().map(Sending::call).chain([&question]).collect();
-        let mut replies = context.link.run_all(&all, Urgency::Awaited).await.into_iter();
+        let mut replies = Box::pin(context.link.run_all(&all, Urgency::Awaited))
+            .await
+            .into_iter();
         for sending in sendings {
             // An error leaves it to be said again.
             let _ = sending.answered(replies.next().unwrap_or(Err(Away::NotRun(Why::Starting))));
