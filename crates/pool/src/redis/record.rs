@@ -283,6 +283,11 @@ impl Record {
         }
     }
 
+    /// Whether the next admission or pick may come before it.
+    pub(super) fn can_wait(&self) -> bool {
+        usual::can_wait(self)
+    }
+
     /// The lease that it ends.
     pub(super) fn ends(&self) -> Option<u64> {
         self.ends

@@ -64,6 +64,8 @@ struct State {
     former: Option<Arc<str>>,
     /// What is to be said.
     queue: VecDeque<Record>,
+    /// Whether some of it must be heard before the next admission or pick.
+    is_pressing: bool,
     /// What was said last and is not known to have been heard.
     batch: Option<Batch>,
     batches: u64,
@@ -142,6 +144,7 @@ impl Tag {
                 epoch: None,
                 former: None,
                 queue: VecDeque::new(),
+                is_pressing: false,
                 batch: None,
                 batches: 0,
                 open: HashMap::default(),
@@ -424,6 +427,7 @@ impl State {
                 tracing::warn!("the store is away for so long that limits forget what was used meanwhile");
             }
         }
+        self.is_pressing |= !record.can_wait();
         self.queue.push_back(record);
     }
 }

@@ -54,6 +54,17 @@ pub(super) fn write(records: &[Record], now: Timestamp, args: Args) -> Result<Ar
     Ok(args)
 }
 
+/// Whether the next admission or pick may come before it: it changes neither what is used, nor whose turn it is, nor
+/// how many calls a caller or credential still has room for.
+pub(super) fn can_wait(record: &Record) -> bool {
+    match &record.what {
+        What::End { .. } => Kind::Attempts.has(record),
+        // Nothing but requests per minute.
+        What::Leave { definition, .. } => definition.starts_with("1||") && definition.ends_with("||"),
+        What::Fields(_) => false,
+    }
+}
+
 fn kind(records: &[Record]) -> Option<Kind<'_>> {
     let kind = match &records.first()?.what {
         What::End { .. } => Kind::Attempts,

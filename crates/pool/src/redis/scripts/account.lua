@@ -1,4 +1,5 @@
--- One credential; needs scope.lua, usage.lua, lane.lua and tag.lua. How many calls of each are in flight is in the hash T:n.
+-- One credential; needs scope.lua, usage.lua, lane.lua and tag.lua. How many calls of each are in flight is in the hash T:n,
+-- whose field without a name is p.
 -- Its hash T:a:NAME has the fields v (tokens held), w (the rest of the whole), m:MODEL (that for a model),
 -- cl (when all was cleared), pk (lanes in which it is parked), pf (whether it may be parked as full), q:WINDOW,
 -- h (use that the upstream told: parts per million and until when), s (the version of its secret).

@@ -7,7 +7,7 @@ local owner = ARGV[2]
 local epoch = call('HGET', T, 'e')
 if not epoch then
   epoch = ARGV[3]
-  call('HSET', T, 'e', epoch)
+  call('HSET', T, 'e', epoch, 'p', TABLE)
 end
 local values = call('HMGET', T, 'q', 'n', 'o', 'ah', 'll', 'rv', 'b:' .. owner)
 sequence, in_flight, followers = tonumber(values[1]) or 0, tonumber(values[2]) or 0, values[5] or ''
@@ -20,9 +20,9 @@ local function take_back(dead)
   for index = 1, #leases, 2 do
     call('HDEL', owned, leases[index])
     local name, hold = match(leases[index + 1], '^([^|]*)|(%d+)|')
-    if not name then
+    if leases[index + 1] == 'x' then
       call('HINCRBY', T, 'x', -1)
-    else
+    elseif name then
       local account = read_account(name, '')
       in_flight = max(in_flight - 1, 0)
       account.busy = max(account.busy - 1, 0)
@@ -41,6 +41,7 @@ local function take_back(dead)
 end
 
 local new = call('HSET', T .. ':w', owner, digits(now))
+call('HSETNX', T .. ':o:' .. owner, 'p', TABLE)
 local alive, more = 0, false
 local owners = call('HGETALL', T .. ':w')
 for index = 1, #owners, 2 do
@@ -90,7 +91,7 @@ for _, suffix in ipairs({'', ':w', ':b', ':n', ':k', ':s', ':f'}) do call('PEXPI
 call('PEXPIRE', T .. ':o:' .. owner, STATE_TTL)
 for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, LANE_KEYS_TTL) end
 
-local answer = {epoch, new, call('HLEN', T .. ':o:' .. owner), alive,
+local answer = {epoch, new, call('HLEN', T .. ':o:' .. owner) - 1, alive,
   tonumber(values[7]) or 0, now, more and 1 or 0, values[6] or '0'}
 if values[6] and values[6] ~= ARGV[4] then
   for _, name in ipairs(call('ZREVRANGE', T .. ':s', 0, LISTED - 1)) do

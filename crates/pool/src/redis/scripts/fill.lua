@@ -55,6 +55,7 @@ for index = at, #ARGV, 2 do
 end
 call('HSET', T .. ':L', lane.id, 1)
 for _, suffix in ipairs({':L', ':m'}) do call('PEXPIRE', T .. suffix, LANE_KEYS_TTL) end
+call('HSETNX', T .. ':n', '', TABLE)
 call('PEXPIRE', T .. ':n', STATE_TTL)
 for _, letter in ipairs({'l', 'd', 'g'}) do call('PEXPIRE', key(letter, lane), LANE_KEYS_TTL) end
 if lane.follows > 0 and not string.find(followers, lane.id, 1, true) then followers = followers .. lane.id .. ',' end

@@ -1,8 +1,8 @@
 -- The tag's own fields: e (epoch: lost when the state is), q (sequence), n (calls in flight), o and ah (clock),
 -- c (circuit), rj (since when all is refused), ll (lanes whose scores follow their members), k:LANE (a lane),
--- b:OWNER (the last batch of a process), u (how many credentials are marked), x (how many leases are, see below).
+-- p (see head.lua), b:OWNER (the last batch of a process), u (how many credentials are marked), x (how many leases are, see below).
 -- Who holds what is in T:o:OWNER, a hash from lease to `account|reserved|sequence|probes`; `x` marks a lease
--- that was given up before it was taken. T:w knows the owners' last signs of life, T:b when each was last heard of.
+-- that was given up before it was taken, and p is as in T. T:w knows the owners' last signs of life, T:b when each was last heard of.
 -- A caller's tag is its account too, see account.lua.
 local sequence, in_flight, followers
 

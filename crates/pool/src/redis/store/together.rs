@@ -127,8 +127,15 @@ async fn put(context: &Context, tag: &Arc<Tag>, askers: &[Asker], first: u64) ->
         Vec::new()
     } else {
         let callers = groups.iter().filter_map(|group| group.caller);
-        let tags = callers.map(|caller| &caller.tag).chain([tag]);
-        tags.filter_map(|tag| tag.send()).collect()
+        let said = callers.filter_map(|caller| caller.tag.send_pressing());
+        // Where calls of the Provider are bounded, one that has ended makes room.
+        let is_bounded = askers.iter().any(|asker| asker.want.concurrency.is_some());
+        said.chain(if is_bounded {
+            tag.send()
+        } else {
+            tag.send_pressing()
+        })
+        .collect()
     };
     let reply = if sendings.is_empty() {
         context.link.run(&question, Urgency::Awaited).await

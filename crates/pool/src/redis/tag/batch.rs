@@ -51,6 +51,15 @@ impl Tag {
             }
     }
 
+    /// What must be heard before the next admission or pick, with all else that there is to say.
+    pub(in crate::redis) fn send_pressing(&self) -> Option<Sending<'_>> {
+        let is_pressing = {
+            let state = self.state();
+            state.is_pressing || state.batch.is_some()
+        };
+        is_pressing.then(|| self.send()).flatten()
+    }
+
     /// What there is to say, unless it is being said already.
     pub(in crate::redis) fn send(&self) -> Option<Sending<'_>> {
         let mut state = self.state();
@@ -75,6 +84,7 @@ impl Tag {
                 records: state.queue.drain(..count).collect(),
                 sending: false,
             });
+            state.is_pressing = state.queue.iter().any(|record| !record.can_wait());
         }
         let now = self.context.now();
         let calendars = self.calendar_args(&state);

@@ -68,6 +68,7 @@ impl Tag {
 
     /// Puts what the store must hear again before all else.
     fn tell_again(&self, state: &mut super::State, emptied: bool) {
+        state.is_pressing = true;
         // A batch that was sent to the lost state cannot be applied any more.
         if emptied && let Some(batch) = state.batch.take() {
             for record in batch.records.into_iter().rev() {

@@ -61,6 +61,7 @@ impl Tag {
             .filter(|(lease, _)| **lease <= horizon && !theirs.contains(lease) && !ending.contains(lease))
             .map(|(lease, open)| Record::adopt(*lease, &open.account, open.hold, false, ""))
             .collect();
+        state.is_pressing |= !missing.is_empty();
         state.queue.extend(missing);
         drop(state);
         self.wake.notify_one();

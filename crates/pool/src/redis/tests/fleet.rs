@@ -236,12 +236,12 @@ impl Fleet {
                 end
                 if string.sub(key, -3) == '}:n' then
                   for _, value in ipairs(redis.call('HVALS', key)) do
-                    if value ~= '0' then found[#found + 1] = key .. ' ' .. value end
+                    if (tonumber(value) or 0) > 0 then found[#found + 1] = key .. ' ' .. value end
                   end
                 end
                 if string.find(key, '}:o:', 1, true) then
                   for _, value in ipairs(redis.call('HVALS', key)) do
-                    if value ~= 'x' then found[#found + 1] = key .. ' ' .. value end
+                    if value ~= 'x' and string.sub(value, 1, 1) ~= '-' then found[#found + 1] = key .. ' ' .. value end
                   end
                 end
               end
