@@ -12,6 +12,7 @@ mod keys;
 mod lanes;
 mod late;
 mod loss;
+mod marks;
 mod sharing;
 mod silence;
 mod slow;

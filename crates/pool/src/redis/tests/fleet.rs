@@ -255,6 +255,16 @@ impl Fleet {
             .collect()
     }
 
+    /// How many scripts were run.
+    pub(super) fn scripts_run(&self) -> u32 {
+        let stats = self.server.cli(&["INFO", "commandstats"]);
+        let calls = stats.lines().filter_map(|line| {
+            let (_, numbers) = line.split_once("cmdstat_evalsha:calls=")?;
+            numbers.split(',').next()?.parse::<u32>().ok()
+        });
+        calls.sum()
+    }
+
     /// Keys that never expire.
     pub(super) fn immortals(&self) -> Vec<String> {
         let script = "

@@ -1,0 +1,83 @@
+//! What is usual takes the short way, and what was not comes back to it.
+
+use std::time::Duration;
+
+use snapshot::{RestReason, RestScope};
+
+use super::fleet::{Fleet, GENEROUS, PACE, PREFIX, heard, per_minute, used, world};
+use crate::{Outcome, Rest, RestEnd, Settled};
+
+/// How many credentials are marked, by their hash and by the tag.
+fn marked(fleet: &Fleet) -> (String, String) {
+    let tag = format!("{PREFIX}:{{p:ns/p}}");
+    (
+        fleet.server.cli(&["HLEN", &format!("{tag}:k")]),
+        fleet.server.cli(&["HGET", &tag, "u"]),
+    )
+}
+
+/// Ends one call of each credential, and gives how many scripts the three picks were.
+async fn a_round(fleet: &Fleet) -> u32 {
+    let mut scripts = 0;
+    for _ in 0..3 {
+        let before = fleet.scripts_run();
+        let lease = fleet.a().lease(&fleet.world).await;
+        scripts += fleet.scripts_run() - before;
+        lease.settle(used(1));
+        heard(fleet.a()).await;
+    }
+    scripts
+}
+
+#[tokio::test]
+async fn a_credential_whose_rest_has_ended_is_usual_again_after_a_success() {
+    let fleet = Fleet::by_hand(world("abc"), 1, GENEROUS, PACE).await;
+    a_round(&fleet).await;
+    assert_eq!(a_round(&fleet).await, 3, "a script for each pick");
+    let rest = Rest {
+        reason: RestReason::RateLimited,
+        end: RestEnd::For(Duration::from_secs(5)),
+    };
+    fleet.a().lease(&fleet.world).await.settle(Settled {
+        rest: Some((RestScope::Credential, rest)),
+        ..Settled::new(Outcome::CredentialFault)
+    });
+    heard(fleet.a()).await;
+    assert_eq!(marked(&fleet), ("1".to_owned(), "1".to_owned()), "it rests");
+    fleet.step(Duration::from_secs(6)).await;
+    a_round(&fleet).await;
+    assert_eq!(
+        marked(&fleet),
+        ("0".to_owned(), "0".to_owned()),
+        "it has succeeded"
+    );
+    // For some milliseconds after what was not usual calls ask apart.
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert_eq!(a_round(&fleet).await, 3, "a script for each pick again");
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_lone_call_waits_for_one_script_and_its_end_is_told_without_another_call() {
+    let mut world = world("abc");
+    world.limits = per_minute(1_000);
+    let fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
+    for turn in 0..4 {
+        let before = fleet.scripts_run();
+        let entered = fleet
+            .a()
+            .pool
+            .enter(fleet.world.admit(), fleet.world.pick())
+            .await;
+        let scripts = fleet.scripts_run() - before;
+        assert!(
+            turn == 0 || scripts == 1,
+            "{scripts} scripts for an admission and a pick"
+        );
+        let (admission, lease) = entered.expect("there is room");
+        lease.expect("a credential is usable").settle(used(1));
+        admission.settle(1);
+        heard(fleet.a()).await;
+    }
+    fleet.is_quiet().await;
+}
