@@ -108,6 +108,12 @@ impl Redis {
         self.tags.all()
     }
 
+    /// The number of the last lease; the next question takes those behind it.
+    #[cfg(test)]
+    pub(super) fn last_lease(&self) -> u64 {
+        self.context.next_lease()
+    }
+
     fn local(&self) -> &Memory {
         &self.context.local
     }

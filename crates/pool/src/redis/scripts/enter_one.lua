@@ -43,7 +43,6 @@ if ARGV[5] == '1' and ARGV[8] == '' and ARGV[10] == '0' then
   local first = usual and call('ZRANGE', members, 0, 0, 'WITHSCORES')
   local name = first and first[1]
   if name then
-    local taken = call('HGET', T .. ':n', name)
     if args[12] ~= '' then
       call('HSET', C .. ':o:' .. args[3], format('%d', args[4] + 1), '|' .. (held and hold or '0') .. '|0|0|0')
       local fields = {'n', busy + 1, 'o', format('%d', now)}
@@ -58,7 +57,7 @@ if ARGV[5] == '1' and ARGV[8] == '' and ARGV[10] == '0' then
     local score, number_of = number(first[2]), (number(sequence) or 0) + 1
     local seq = format('%d', number_of)
     call('HSET', T .. ':o:' .. args[3], args[4], name .. '|0|' .. seq .. '|0|0')
-    call('HSET', T .. ':n', name, (number(taken) or 0) + 1)
+    call('HINCRBY', T .. ':n', name, 1)
     call('ZADD', members, score + stride, name)
     if score > number(turn) then lane = format('%d', score) .. string.sub(lane, #turn + 1) end
     call('HSET', T, 'q', seq, 'n', (number(in_flight) or 0) + 1, 'o', format('%d', now), k, lane)

@@ -1,4 +1,4 @@
-//! What is usual takes the short way, and what was not comes back to it.
+//! What is usual takes the short way; what is not does not, and comes back to it.
 
 use std::time::Duration;
 
@@ -80,4 +80,40 @@ async fn a_lone_call_waits_for_one_script_and_its_end_is_told_without_another_ca
         heard(fleet.a()).await;
     }
     fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_before_it_was_asked_for_is_not_given() {
+    // The next question asks for the lease behind the last, and then for the seat.
+    for (place, key) in [(1, "{p:ns/p}"), (2, "{c:ns/client}")] {
+        let mut world = world("abc");
+        world.limits = per_minute(1_000);
+        let fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
+        let enter = async || {
+            let entered = fleet
+                .a()
+                .pool
+                .enter(fleet.world.admit(), fleet.world.pick())
+                .await;
+            let (admission, lease) = entered.expect("there is room");
+            (admission, lease.expect("a credential is usable"))
+        };
+        let first = enter().await;
+        let store = &fleet.a().pool.shared.store;
+        let number = store.last_lease() + place;
+        let tags = store.tags();
+        let tag = tags.iter().find(|tag| tag.key().ends_with(key));
+        tag.expect("it is in use").give_up(number, "model");
+        heard(fleet.a()).await;
+        let owned = format!("{PREFIX}:{key}:o:a");
+        let kept = || fleet.server.cli(&["HGET", &owned, &number.to_string()]);
+        assert_eq!(kept(), "x", "the store knows that it was given up");
+        let second = enter().await;
+        assert_eq!(kept(), "x", "another was given");
+        for (admission, lease) in [first, second] {
+            lease.settle(used(1));
+            admission.settle(1);
+        }
+        fleet.is_quiet().await;
+    }
 }
