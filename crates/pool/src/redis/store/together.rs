@@ -37,7 +37,7 @@ pub(super) async fn serve(context: Arc<Context>, tag: Arc<Tag>) {
     let mut last = Instant::now();
     let mut is_busy = false;
     loop {
-        tag.asking.is_crowded(is_busy || !questions.is_empty());
+        tag.asking.set_crowded(is_busy || !questions.is_empty());
         let not_before = (!questions.is_empty()).then(|| last + OVERTAKE);
         let asking = &tag.asking;
         let mut may_ask = pin!(async move {

@@ -269,7 +269,7 @@ impl Asking {
     }
 
     /// Notes whether a question is on its way, or others are about to ask too.
-    pub(in crate::redis) fn is_crowded(&self, is_crowded: bool) {
+    pub(in crate::redis) fn set_crowded(&self, is_crowded: bool) {
         self.state().is_crowded = is_crowded;
     }
 
@@ -303,8 +303,13 @@ impl Asking {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        self.0.state().alone = None;
-        self.0.wake.notify_one();
+        let mut state = self.0.state();
+        state.alone = None;
+        let others_wait = !state.waiting.is_empty();
+        drop(state);
+        if others_wait {
+            self.0.wake.notify_one();
+        }
     }
 }
 
