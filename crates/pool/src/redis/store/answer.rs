@@ -1,11 +1,11 @@
 //! What the scripts answer to admissions and picks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use snapshot::{RestReason, Timestamp};
 
 use crate::{
-    Denied, Limit, NoneUsable, Shortage,
+    Denied, Lane, Limit, NoneUsable, Shortage,
     redis::{encode::reason, reply::Reply},
     store::memory::{Probes, Taken},
 };
@@ -38,7 +38,29 @@ pub(super) struct Found {
     pub(super) lane: usize,
 }
 
+/// A member that was picked.
+pub(super) struct Chosen {
+    /// The position of its lane, and its own in that.
+    pub(super) place: (usize, usize),
+    /// The sequence number of the pick.
+    pub(super) sequence: u64,
+    /// What it finds out.
+    pub(super) taken: Taken,
+}
+
 impl Found {
+    /// The member of these lanes that it is; `None` for one that this process does not know.
+    pub(super) fn among(&self, lanes: &[Arc<Lane>]) -> Option<Chosen> {
+        let position = lanes.get(self.lane)?.position_of(&self.account)?;
+        Some(Chosen {
+            place: (self.lane, position),
+            sequence: self.sequence,
+            taken: self.taken,
+        })
+    }
+}
+
+impl Chosen {
     /// Whether the call finds something out.
     pub(super) fn is_probe(&self) -> bool {
         self.taken.probes != Probes::default() || self.taken.probes_endpoint

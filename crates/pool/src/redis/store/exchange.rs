@@ -180,7 +180,10 @@ impl Redis {
             let mut filling = Vec::new();
             match answer {
                 PickAnswer::Picked(found) => {
-                    let Some(picked) = self.take(now, pick, reserves, tag, asked.lease, &found) else {
+                    let picked = found
+                        .among(pick.lanes)
+                        .and_then(|chosen| self.take(now, pick, reserves, tag, asked.lease, &chosen));
+                    let Some(picked) = picked else {
                         break;
                     };
                     asked.known = true;

@@ -228,7 +228,7 @@ fn given(tag: &Arc<Tag>, askers: Vec<Asker>, first: u64, reply: &Reply) -> Vec<A
             return Answer::Apart;
         }
         let taken = Taken {
-            account: account.to_owned(),
+            position: asker.want.lane.position_of(account),
             lease: first + place,
             sequence,
             seat: seats + place,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use snapshot::{Strategy, Timestamp};
 use tokio::time::timeout;
 
-use super::{Redis, answer, breaker, calls::Entry, pending::Admitted, together};
+use super::{Redis, answer::Chosen, breaker, calls::Entry, pending::Admitted, together};
 use crate::{
     Admit, Denied, Pick, Picked, Reserves, Shortage,
     redis::{
@@ -170,13 +170,12 @@ impl Redis {
         tag: &Arc<Tag>,
         given: asking::Taken,
     ) -> Option<Picked<Hold>> {
-        let found = answer::Found {
-            account: given.account,
+        let chosen = given.position.map(|position| Chosen {
+            place: (0, position),
             sequence: given.sequence,
             taken: Taken::default(),
-            lane: 0,
-        };
-        let picked = self.take(now, pick, reserves, tag, given.lease, &found);
+        });
+        let picked = chosen.and_then(|chosen| self.take(now, pick, reserves, tag, given.lease, &chosen));
         if picked.is_none() {
             // Nobody else will give it back.
             tag.say(Record::cancel(given.lease, pick.model));
@@ -203,30 +202,35 @@ impl Redis {
         reserves: Reserves,
         tag: &Arc<Tag>,
         lease: u64,
-        found: &answer::Found,
+        chosen: &Chosen,
     ) -> Option<Picked<Hold>> {
-        let lane = pick.lanes.get(found.lane)?;
-        let position = lane.position_of(&found.account)?;
+        let (lane, position) = chosen.place;
+        let lane = pick.lanes.get(lane)?;
         let member = lane.members().get(position)?;
         let definition = lane.text().definitions.get(position)?.clone();
         let account = Arc::clone(lane.text().accounts.get(position)?);
         let hold = held(&member.limits, &member.quota, reserves.attempt);
         tag.opened(lease, Arc::clone(&account), hold);
         tag.define(&account, &definition, &lane.text().calendars);
-        let local = self
-            .local()
-            .adopt(now, pick, lane, &member.credential, reserves.attempt, found.taken)?;
+        let local = self.local().adopt(
+            now,
+            pick,
+            lane,
+            &member.credential,
+            reserves.attempt,
+            chosen.taken,
+        )?;
         let (open_for, failures) = breaker(pick);
         Some(Picked {
             credential: member.credential.clone(),
-            probe: found.is_probe(),
+            probe: chosen.is_probe(),
             hold: Hold {
                 local,
                 tag: Arc::clone(tag),
                 lease,
                 account,
                 model: pick.model.into(),
-                sequence: found.sequence,
+                sequence: chosen.sequence,
                 definition,
                 is_led: follows(lane.strategy()) > 0,
                 open_for,

@@ -117,10 +117,10 @@ pub(in crate::redis) struct Given {
 }
 
 /// What was given.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::redis) struct Taken {
-    /// The credential's name in its namespace.
-    pub(in crate::redis) account: String,
+    /// The credential's position in its lane; `None` for one that this process does not know.
+    pub(in crate::redis) position: Option<usize>,
     /// The lease.
     pub(in crate::redis) lease: u64,
     /// The sequence number of the pick.
@@ -171,7 +171,7 @@ impl Given {
     /// Takes it over: whoever does gives it back from now on.
     pub(in crate::redis) fn claim(mut self) -> Taken {
         self.unclaimed = None;
-        std::mem::take(&mut self.taken)
+        self.taken
     }
 }
 
