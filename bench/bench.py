@@ -187,10 +187,10 @@ def processor():
     return found.group(1) if found else platform.machine()
 
 
-def write(text):
+def write(part, text):
     with open(DOCUMENT) as file:
         document = file.read()
-    begin, end = "<!-- measured: begin -->", "<!-- measured: end -->"
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     before, _, rest = document.partition(begin)
     _, found, after = rest.partition(end)
     if not found:
@@ -239,13 +239,17 @@ def main():
         mock.terminate()
         mock.wait(5)
         state.cleanup()
-    figures = "\n\n".join(filter(None, (names and table(names, rounds), beside and beside.table())))
-    failed = "; ".join(filter(None, (failures(names, rounds), beside and beside.failures()))) or "none"
-    print(f"\n{figures}\n\nfailed calls: {failed}\nraw: {raw_path}")
-    if ARGS.write:
+    parts = {"measured": (names and table(names, rounds), failures(names, rounds)),
+             "shared": (beside and beside.table(), beside and beside.failures())}
+    for part, (figures, failed) in parts.items():
+        if not figures:
+            continue
         note = (f"{processor()}, {os.cpu_count()} cores, the proxy on one of them; medians of {ARGS.rounds} rounds, "
-                f"{time.strftime('%Y-%m-%d')}. Failed calls: {failed}.")
-        write(f"\n{figures}\n\n{note}\n")
+                f"{time.strftime('%Y-%m-%d')}. Failed calls: {failed or 'none'}.")
+        print(f"\n{figures}\n\n{note}")
+        if ARGS.write:
+            write(part, f"\n{figures}\n\n{note}\n")
+    print(f"raw: {raw_path}")
     sys.exit(1 if any(not found for name in names for found in rounds[name]) else 0)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the gateway against its yardsticks on loopback, in about five minutes. See README.md.
+# Measures the gateway against its yardsticks on loopback, in about eleven minutes. See README.md.
 set -euo pipefail
 cd "$(dirname "$0")"
 cargo build --release --quiet
