@@ -108,9 +108,9 @@ impl Redis {
         self.tags.all()
     }
 
-    /// The number of the last lease; the next question takes those behind it.
+    /// Takes the number of a lease; the next question takes those behind it.
     #[cfg(test)]
-    pub(super) fn last_lease(&self) -> u64 {
+    pub(super) fn next_lease(&self) -> u64 {
         self.context.next_lease()
     }
 

@@ -41,7 +41,7 @@ impl Redis {
     ) -> Result<(Seat, Result<Picked<Hold>, Shortage>), Denied> {
         let Some(entry) = self.entry(admit) else {
             let seat = self.admitted(now, self.seat_without_limits(now, admit, reserves));
-            let picked = Box::pin(self.pick_shared(now, pick, reserves, patience)).await;
+            let picked = self.pick_shared(now, pick, reserves, patience).await;
             return Ok((seat.keep(), picked));
         };
         if !self.context.link.is_up() {

@@ -53,11 +53,10 @@ impl Tag {
 
     /// What must be heard before the next admission or pick, with all else that there is to say.
     pub(in crate::redis) fn send_pressing(&self) -> Option<Sending<'_>> {
-        let is_pressing = {
-            let state = self.state();
-            state.is_pressing || state.batch.is_some()
-        };
-        is_pressing.then(|| self.send()).flatten()
+        let state = self.state();
+        let can_wait = !state.is_pressing && state.batch.is_none();
+        drop(state);
+        if can_wait { None } else { self.send() }
     }
 
     /// What there is to say, unless it is being said already.

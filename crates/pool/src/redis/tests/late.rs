@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snapshot::{Calendar, CalendarUnit, Period, QuotaWindow, Strategy};
 
-use super::fleet::{Fleet, GENEROUS, PACE, PREFIX, eventually, heard, per_minute, used};
+use super::fleet::{Fleet, GENEROUS, PACE, PREFIX, eventually, heard, per_minute, used, world};
 use crate::{
     Clock,
     redis::tag::Pace,
@@ -99,5 +99,79 @@ async fn what_is_told_late_leaves_the_count_of_a_minute_right() {
         "5",
         "of the last minute"
     );
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_minute_of_a_caller_ages_by_the_second() {
+    let mut world = world("abc");
+    world.limits = per_minute(4);
+    let fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
+    let enters = async || {
+        let entered = fleet
+            .a()
+            .pool
+            .enter(fleet.world.admit(), fleet.world.pick())
+            .await;
+        let Ok((admission, lease)) = entered else {
+            return false;
+        };
+        lease.expect("a credential is usable").settle(used(1));
+        admission.settle(1);
+        heard(fleet.a()).await;
+        true
+    };
+    for (seconds, expected) in [
+        (0, [true, true, true]),
+        (30, [true, false, false]),
+        (32, [true, true, true]),
+        (1, [false, false, false]),
+    ] {
+        fleet.step(Duration::from_secs(seconds)).await;
+        let found = [enters().await, enters().await, enters().await];
+        assert_eq!(found, expected, "after another {seconds} s");
+    }
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
+async fn ends_of_a_caller_that_are_told_together_count_in_their_seconds() {
+    let mut world = world("abc");
+    world.limits.tokens_per_minute = Some(1_000);
+    let pace = Pace {
+        beat: Duration::from_millis(100),
+        ..PACE
+    };
+    let fleet = Fleet::by_hand(world, 1, GENEROUS, pace).await;
+    let key = format!("{PREFIX}:{{c:ns/client}}");
+    let end = async |tokens| {
+        let entered = fleet
+            .a()
+            .pool
+            .enter(fleet.world.admit(), fleet.world.pick())
+            .await;
+        let (admission, lease) = entered.expect("there is room");
+        lease.expect("a credential is usable").settle(used(tokens));
+        admission.settle(tokens);
+        fleet.world.clock.now().as_micros() / 1_000_000
+    };
+    let first = end(7).await;
+    let tags = fleet.a().pool.shared.store.tags();
+    let tag = tags.iter().find(|tag| tag.key() == key).expect("it is in use");
+    // What ends meanwhile is told in one batch.
+    let sending = tag.send();
+    let mut seconds = vec![(first, 7)];
+    for tokens in [3, 2] {
+        fleet.step(Duration::from_secs(1)).await;
+        seconds.push((end(tokens).await, tokens));
+    }
+    drop(sending);
+    heard(fleet.a()).await;
+    for (second, tokens) in seconds {
+        let field = format!("t{}", second % 64);
+        let counted = fleet.server.cli(&["HGET", &key, &field]);
+        assert_eq!(counted, tokens.to_string(), "in second {second}");
+    }
+    assert_eq!(fleet.server.cli(&["HGET", &key, "ts"]), "12", "in all");
     fleet.is_quiet().await;
 }

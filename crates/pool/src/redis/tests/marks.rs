@@ -58,6 +58,33 @@ async fn a_credential_whose_rest_has_ended_is_usual_again_after_a_success() {
 }
 
 #[tokio::test]
+async fn ends_that_are_told_together_with_one_that_is_not_usual_are_all_heard() {
+    let fleet = Fleet::by_hand(world("abc"), 1, GENEROUS, PACE).await;
+    let rest = Rest {
+        reason: RestReason::RateLimited,
+        end: RestEnd::For(Duration::from_secs(5)),
+    };
+    fleet.a().lease(&fleet.world).await.settle(Settled {
+        rest: Some((RestScope::Credential, rest)),
+        ..Settled::new(Outcome::CredentialFault)
+    });
+    heard(fleet.a()).await;
+    fleet.step(Duration::from_secs(6)).await;
+    let held = fleet.a().leases(&fleet.world, 6).await;
+    assert_eq!(fleet.a().in_flight(&fleet.world).await, [2, 2, 2], "all in turn");
+    for lease in held {
+        lease.settle(used(1));
+    }
+    heard(fleet.a()).await;
+    assert_eq!(
+        marked(&fleet),
+        ("0".to_owned(), "0".to_owned()),
+        "it has succeeded"
+    );
+    fleet.is_quiet().await;
+}
+
+#[tokio::test]
 async fn a_lone_call_waits_for_one_script_and_its_end_is_told_without_another_call() {
     let mut world = world("abc");
     world.limits = per_minute(1_000);
@@ -100,7 +127,7 @@ async fn what_was_given_up_before_it_was_asked_for_is_not_given() {
         };
         let first = enter().await;
         let store = &fleet.a().pool.shared.store;
-        let number = store.last_lease() + place;
+        let number = store.next_lease() + place;
         let tags = store.tags();
         let tag = tags.iter().find(|tag| tag.key().ends_with(key));
         tag.expect("it is in use").give_up(number, "model");
