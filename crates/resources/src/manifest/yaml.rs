@@ -159,6 +159,7 @@ fn is_silent(line: &str) -> bool {
 fn read(text: &str, first_line: u32) -> Result<Vec<Node>, Malformed> {
     let mut builder = Builder {
         offset: first_line - 1,
+        last: last_line(text),
         documents: Vec::new(),
         open: Vec::new(),
         anchors: HashMap::new(),
@@ -167,7 +168,7 @@ fn read(text: &str, first_line: u32) -> Result<Vec<Node>, Malformed> {
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| Malformed {
-            line: builder.line(error.marker().line().min(last_line(text))),
+            line: builder.line(error.marker().line()),
             message: match tab_indented(text) {
                 Some(line) => format!(
                     "a tab is used for indentation at line {}; YAML takes spaces only",
@@ -181,7 +182,7 @@ fn read(text: &str, first_line: u32) -> Result<Vec<Node>, Malformed> {
     Ok(builder.documents)
 }
 
-/// The last line with something on it. What lacks an end is missed behind it, where there may be no line.
+/// The last line with something on it.
 fn last_line(text: &str) -> usize {
     let text = text.trim_end();
     1 + text.matches(['\n', '\r']).count() - text.matches("\r\n").count()
@@ -198,6 +199,8 @@ fn tab_indented(text: &str) -> Option<usize> {
 /// Builds nodes from events without recursion.
 struct Builder {
     offset: u32,
+    /// The parser finds what is missing (an end, a value after `?`) behind this line, where there may be none.
+    last: usize,
     documents: Vec<Node>,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
@@ -214,7 +217,7 @@ struct Open {
 
 impl Builder {
     fn line(&self, line: usize) -> u32 {
-        u32::try_from(line)
+        u32::try_from(line.min(self.last))
             .unwrap_or(u32::MAX)
             .max(1)
             .saturating_add(self.offset)

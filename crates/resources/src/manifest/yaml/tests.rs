@@ -162,6 +162,13 @@ fn a_mistake_at_the_end_is_on_the_last_line() {
 }
 
 #[test]
+fn what_is_missing_at_the_end_is_on_the_last_line() {
+    for text in ["a: 1\n? ", "a: 1\n?\n", "a: 1\r\n? \r\n\r\n"] {
+        assert_eq!(shown(text), "{a@1=1 @2=null }", "{text:?}");
+    }
+}
+
+#[test]
 fn aliases_are_the_values_that_they_name() {
     assert_eq!(shown("a: &x {b: 1}\nc: *x\n"), "{a@1={b@1=1 } c@2={b@1=1 } }");
 }
