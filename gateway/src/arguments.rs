@@ -1,10 +1,10 @@
 //! The command line. Every flag has an environment variable; what is not enforced has no flag.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pool::redis::link::{Address, AddressError};
-use telemetry::log::{Filter, Format};
+use pool::redis::link::AddressError;
+use process::arguments::{LogArguments, RedisArguments};
 
 use crate::discovery::OperatorUrl;
 
@@ -127,35 +127,9 @@ pub struct Serve {
     )]
     pub state_dir: PathBuf,
 
-    /// The Redis or Valkey that replicas share: `redis://`, `rediss://`, `redis-sentinel://h1,h2/NAME`,
-    /// `redis-cluster://h1,h2`. Without it the state is kept in memory.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_REDIS_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    pub redis_url: Option<RedisUrl>,
-
-    /// A file that holds the password, read again at each connection.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_REDIS_PASSWORD_FILE",
-        value_name = "FILE",
-        requires = "redis_url"
-    )]
-    pub redis_password_file: Option<PathBuf>,
-
-    /// How the names of all keys begin. Replicas that share state have the same.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_REDIS_PREFIX",
-        value_name = "PREFIX",
-        default_value = "roundhouse",
-        requires = "redis_url",
-        value_parser = redis_prefix
-    )]
-    pub redis_prefix: String,
+    /// The Redis that gateways share.
+    #[command(flatten)]
+    pub redis: RedisArguments,
 
     /// How long a call waits for an answer of the Redis before it goes on without. Three late answers in a row count as
     /// an outage.
@@ -194,27 +168,9 @@ pub struct Serve {
     #[arg(long, env = "ROUNDHOUSE_DRAIN_MAX", value_name = "DURATION", default_value = "600s", value_parser = duration)]
     pub drain_max: Duration,
 
-    /// How log lines look.
-    #[arg(long, env = "ROUNDHOUSE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-
-    /// A level, or levels by module: `info,gateway::flow=debug`.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_LOG_LEVEL",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    pub log_level: Filter,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArguments,
 }
 
 /// What administrators can do over HTTP.
@@ -230,10 +186,6 @@ pub enum AdminRoutes {
     #[value(name = "ReadWrite")]
     ReadWrite,
 }
-
-/// Where a Redis is. It may hold a password, so it cannot be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(pub String);
 
 /// A number of bytes: `1048576`, `1024Ki`, `1Mi`, `1M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -267,9 +219,7 @@ impl Serve {
         if self.drain_max < self.drain_min {
             return Err(Misuse::DrainOrder);
         }
-        if let Some(url) = &self.redis_url {
-            url.address().map_err(Misuse::RedisUrl)?;
-        }
+        self.redis.address().map_err(Misuse::RedisUrl)?;
         Ok(())
     }
 }
@@ -281,37 +231,6 @@ impl Serve {
             Some(_) => AdminRoutes::Disabled,
             None => AdminRoutes::ReadWrite,
         })
-    }
-}
-
-impl From<LogFormat> for Format {
-    fn from(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Text => Self::Text,
-            LogFormat::Json => Self::Json,
-        }
-    }
-}
-
-impl RedisUrl {
-    /// The address that it is. Its errors do not repeat it, since it may hold a password.
-    pub fn address(&self) -> Result<Address, AddressError> {
-        self.0.parse()
-    }
-}
-
-impl FromStr for RedisUrl {
-    type Err = std::convert::Infallible;
-
-    /// Takes any text: an error of a parser would repeat it, with the password. The store checks it.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
     }
 }
 
@@ -337,16 +256,6 @@ impl FromStr for Bytes {
             .checked_mul(unit)
             .map(Self)
             .ok_or_else(|| "more bytes than can be counted".to_owned())
-    }
-}
-
-/// Braces mark which part of a key decides its place in a cluster.
-fn redis_prefix(text: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    if (1..=64).contains(&text.len()) && text.bytes().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected 1 to 64 letters, digits, `-`, `_`, `.` or `:`".to_owned())
     }
 }
 

@@ -3,11 +3,10 @@
 //! SIGTERM: unready → keep serving for `min` → stop accepting, close idle connections → let calls finish until
 //! `max` → ask what still streams to end in its own dialect → flush → done. A second signal ends at once.
 
-use std::{future::Future, io, pin::pin, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use telemetry::Health;
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -94,27 +93,6 @@ impl DrainControl {
             forward
         });
     }
-}
-
-/// One message per SIGTERM or SIGINT. More than two at once say nothing new and are dropped.
-pub fn signals() -> io::Result<mpsc::Receiver<()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (sender, receiver) = mpsc::channel(2);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it listens for as long as the process lives"
-    )]
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => (),
-                _ = interrupt.recv() => (),
-            }
-            let _ = sender.try_send(());
-        }
-    });
-    Ok(receiver)
 }
 
 /// Runs `serving`, which observes the drain and returns when its connections are gone, until a signal asks to

@@ -40,8 +40,6 @@ fn validate(arguments: &Validate) -> ExitCode {
 /// The exit code of bad usage.
 const BAD_USAGE: u8 = 2;
 
-#[expect(clippy::print_stderr, reason = "the log may not exist when this is needed")]
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("roundhouse-gateway: {error:#}");
-    ExitCode::FAILURE
+    process::fail("roundhouse-gateway", error)
 }

@@ -57,7 +57,7 @@ pub(crate) async fn open(
     registry: &Registry,
 ) -> anyhow::Result<(Stores, Option<Sharing>)> {
     let ledger = Arc::new(Ledger::default());
-    let Some(url) = &arguments.redis_url else {
+    let Some(address) = arguments.redis.address().context("--redis-url")? else {
         let pool = Pool::new(AnyStore::Memory(Box::default()), clock.clone());
         let stores = Stores {
             pool,
@@ -67,9 +67,9 @@ pub(crate) async fn open(
         return Ok((stores, None));
     };
     let incarnation = rand::rng().random::<u128>();
-    let mut settings = LinkSettings::new(url.address().context("--redis-url")?);
-    settings.password_file.clone_from(&arguments.redis_password_file);
-    settings.prefix.clone_from(&arguments.redis_prefix);
+    let mut settings = LinkSettings::new(address);
+    settings.password_file.clone_from(&arguments.redis.password_file);
+    settings.prefix.clone_from(&arguments.redis.prefix);
     settings.deadline = arguments.redis_deadline;
     settings.background_deadline = settings.background_deadline.max(arguments.redis_deadline);
     settings.seed = u64::try_from(incarnation >> 64).unwrap_or_default();
@@ -81,10 +81,10 @@ pub(crate) async fn open(
     if timeout(FIRST_REACH, reached).await.is_err() {
         tracing::warn!("the store is not in reach yet; limits are shares until it is");
     }
-    let shared = Arc::new(SharedLedger::new(link.clone(), &arguments.redis_prefix));
+    let shared = Arc::new(SharedLedger::new(link.clone(), &arguments.redis.prefix));
     let sharing = Sharing::new(&shared, &ledger, Incarnation::new(incarnation), clock.clone());
     let redis = RedisSettings {
-        prefix: arguments.redis_prefix.clone(),
+        prefix: arguments.redis.prefix.clone(),
         owner: format!("{incarnation:032x}"),
         callers_clock: false,
     };

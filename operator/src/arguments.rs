@@ -1,10 +1,9 @@
 //! The command line. Every flag has an environment variable; what is not enforced has no flag.
 
-use std::{convert::Infallible, fs, net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use snapshot::Secret;
-use telemetry::log::{Filter, Format};
+use process::arguments::{LogArguments, RedisArguments};
 
 use crate::index;
 
@@ -105,35 +104,9 @@ pub struct Run {
     #[arg(long, env = "ROUNDHOUSE_ADMIN_ROUTES", value_enum, default_value_t = AdminRoutes::Disabled)]
     pub admin_routes: AdminRoutes,
 
-    /// The Redis or Valkey that gateways share, as they are told it. Without it there is nothing to tell of rests but what
-    /// gateways report.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_REDIS_URL",
-        value_name = "URL",
-        hide_env_values = true,
-        value_parser = secret
-    )]
-    pub redis_url: Option<Secret>,
-
-    /// A file that holds the password, read again at each connection.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_REDIS_PASSWORD_FILE",
-        value_name = "FILE",
-        requires = "redis_url"
-    )]
-    pub redis_password_file: Option<PathBuf>,
-
-    /// How the names of all keys begin, as gateways are told it.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_REDIS_PREFIX",
-        value_name = "PREFIX",
-        default_value = "roundhouse",
-        requires = "redis_url"
-    )]
-    pub redis_prefix: String,
+    /// The Redis that gateways share, as they are told it.
+    #[command(flatten)]
+    pub redis: RedisArguments,
 
     /// The domain of the cluster's names.
     #[arg(
@@ -144,18 +117,9 @@ pub struct Run {
     )]
     pub cluster_domain: String,
 
-    /// How log lines look.
-    #[arg(long, env = "ROUNDHOUSE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-
-    /// A level, or levels by module: `info,operator::watch=debug`.
-    #[arg(
-        long,
-        env = "ROUNDHOUSE_LOG_LEVEL",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    pub log_level: Filter,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArguments,
 }
 
 /// Which Secrets may be used.
@@ -178,15 +142,6 @@ pub enum AdminRoutes {
     ReadOnly,
     /// They change objects through the operator.
     ReadWrite,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// Nobody says which namespace the process runs in.
@@ -226,26 +181,11 @@ impl Run {
     }
 }
 
-/// A value that is not repeated, whatever is wrong with it.
-#[expect(clippy::unnecessary_wraps, reason = "what a parser of arguments returns")]
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text.to_owned()))
-}
-
 impl From<SecretPolicy> for index::SecretPolicy {
     fn from(policy: SecretPolicy) -> Self {
         match policy {
             SecretPolicy::Any => Self::Any,
             SecretPolicy::Labelled => Self::Labelled,
-        }
-    }
-}
-
-impl From<LogFormat> for Format {
-    fn from(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Text => Self::Text,
-            LogFormat::Json => Self::Json,
         }
     }
 }

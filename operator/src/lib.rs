@@ -26,7 +26,7 @@ pub mod leader;
 pub mod metrics;
 pub mod mint;
 pub mod monitor;
-pub mod process;
+pub mod parts;
 pub mod publish;
 pub mod published;
 pub mod refusals;

@@ -16,11 +16,5 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Crds => commands::crds::run(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS),
     };
-    done.unwrap_or_else(|error| fail(&error))
-}
-
-#[expect(clippy::print_stderr, reason = "the log may not exist when this is needed")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("roundhouse-operator: {error:#}");
-    ExitCode::FAILURE
+    done.unwrap_or_else(|error| process::fail("roundhouse-operator", &error))
 }

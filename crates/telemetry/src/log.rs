@@ -27,7 +27,7 @@ use tracing_subscriber::{
 const QUEUE: usize = 8 * 1024;
 
 /// How lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// For people.
     #[default]

@@ -24,8 +24,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(serve.state_dir, PathBuf::from(".roundhouse"));
     assert_eq!((serve.drain_min.as_secs(), serve.drain_max.as_secs()), (10, 600));
     assert!(!serve.allow_anonymous && serve.tls_cert.is_none());
-    assert!(serve.redis_url.is_none() && serve.redis_password_file.is_none());
-    assert_eq!(serve.redis_prefix, "roundhouse");
+    assert!(serve.redis.url.is_none());
     assert_eq!(serve.check(), Ok(()));
 }
 
@@ -49,19 +48,7 @@ fn usage_that_cannot_be_meant_is_refused() {
     let cases: &[(&[&str], &str)] = &[
         (&[], "--resources"),
         (&["--resources", "x", "--tls-cert", "c"], "--tls-key"),
-        (&["--resources", "x", "--redis-password-file", "f"], "--redis-url"),
-        (&["--resources", "x", "--redis-prefix", "a"], "--redis-url"),
-        (
-            &[
-                "--resources",
-                "x",
-                "--redis-url",
-                "redis://r",
-                "--redis-prefix",
-                "a{b}",
-            ],
-            "--redis-prefix",
-        ),
+        (&["--resources", "x", "--redis-deadline", "1s"], "--redis-url"),
         (&["--resources", "x", "--max-in-flight", "0"], "--max-in-flight"),
         (&["--resources", "x", "--max-body-memory", "12Q"], "found Q"),
         (&["--resources", "x", "--drain-min", "ten"], "found ten"),
@@ -90,14 +77,6 @@ fn usage_that_cannot_be_meant_is_refused() {
         let error = serve(arguments).expect_err("must be refused");
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
-}
-
-#[test]
-fn the_password_in_a_redis_url_is_not_printed() {
-    let url = "redis://:canary-0123@h/0";
-    let serve = serve(&["--resources", "x", "--redis-url", url]).unwrap();
-    assert_eq!(serve.redis_url, Some(RedisUrl(url.to_owned())));
-    assert!(!format!("{serve:?}").contains("canary"), "{serve:?}");
 }
 
 #[test]

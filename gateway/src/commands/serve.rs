@@ -34,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until the process is asked to end, and says how that went.
 pub fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
-    let _log = telemetry::log::install(arguments.log_format.into(), &arguments.log_level)?;
+    let _log = arguments.log.install()?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -50,7 +50,7 @@ pub fn run(arguments: &Serve) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(arguments: &Serve) -> anyhow::Result<End> {
-    let signals = lifecycle::signals().context("signals cannot be received")?;
+    let signals = process::signals().context("signals cannot be received")?;
     let health = Health::new();
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;

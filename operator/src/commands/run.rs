@@ -21,7 +21,7 @@ use crate::{
     kubernetes,
     metrics::Reconciles,
     monitor,
-    process::{self, End, Parts},
+    parts::{End, Parts},
     publish::{PublishSettings, Publisher},
     published::Publications,
     status::Reading,
@@ -51,7 +51,7 @@ struct Operator<'a> {
 
 /// Runs until the process is asked to end, and says how that went.
 pub fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
-    let _log = telemetry::log::install(arguments.log_format.into(), &arguments.log_level)?;
+    let _log = arguments.log.install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -68,6 +68,8 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
         anyhow::bail!("something else has chosen the cryptography of this process");
     }
     let signals = process::signals().context("signals cannot be received")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let store = store(arguments, &clock)?;
     let namespace = arguments.own_namespace()?;
     let watched = arguments.watched_namespaces(&namespace);
     let client = kubernetes::client(arguments.kubeconfig.as_deref()).await?;
@@ -76,8 +78,6 @@ async fn operate(arguments: &Run) -> anyhow::Result<End> {
     let registry = Registry::new();
     telemetry::register_process_metrics(&registry)?;
     let reconciles = Reconciles::new(&registry)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let store = store(arguments, &clock)?;
     let (sender, publications) = watch::channel(None);
     let (gateways, reports) = Gateways::new(&registry)?;
     let (says, readings) = watch::channel(Reading::NoStore);
@@ -144,15 +144,14 @@ const fn place(arguments: &Run) -> Place {
 
 /// Opens the way to the Redis that gateways share.
 fn store(arguments: &Run, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Store>> {
-    let Some(url) = &arguments.redis_url else {
+    let address = arguments.redis.address().context("--redis-url cannot be used")?;
+    let Some(address) = address else {
         return Ok(None);
     };
-    // What is wrong is told without the address, which may hold a password.
-    let text = std::str::from_utf8(url.expose()).context("--redis-url is not UTF-8")?;
     let settings = StoreSettings {
-        address: text.parse().context("--redis-url cannot be used")?,
-        password_file: arguments.redis_password_file.clone(),
-        prefix: arguments.redis_prefix.clone(),
+        address,
+        password_file: arguments.redis.password_file.clone(),
+        prefix: arguments.redis.prefix.clone(),
     };
     Ok(Some(Store::open(settings, Arc::clone(clock))?))
 }

@@ -12,7 +12,7 @@ use crate::{
     authority::{AuthoritySettings, Presented},
     discovery::{self, Discovery, DiscoverySettings},
     identity::Reviewer,
-    process::Parts,
+    parts::Parts,
     published::Publications,
     refusals::Refusals,
     serve::{self, ServeSettings, Services},

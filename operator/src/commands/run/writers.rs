@@ -8,7 +8,7 @@ use crate::{
     annotations, events,
     leader::{self, LeaderSettings},
     mint,
-    process::Parts,
+    parts::Parts,
     status::{self, Gauges, Inputs, Outputs, Pace, Rates, Reading},
 };
 

@@ -3,11 +3,10 @@
 //! Nothing here ends by itself: the end of a part that was not asked to end is the end of the process. SIGTERM:
 //! unready → parts that have something to finish do → end. A second signal ends at once.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use telemetry::Health;
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::{JoinError, JoinSet},
     time::timeout,
@@ -132,27 +131,6 @@ fn failed(ended: Result<Ended, JoinError>) -> End {
         Err(_) => tracing::error!("a part panicked"),
     }
     End::Failed
-}
-
-/// One message per SIGTERM or SIGINT. More than two at once say nothing new and are dropped.
-pub fn signals() -> io::Result<mpsc::Receiver<()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (sender, receiver) = mpsc::channel(2);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it listens for as long as the process lives"
-    )]
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => (),
-                _ = interrupt.recv() => (),
-            }
-            let _ = sender.try_send(());
-        }
-    });
-    Ok(receiver)
 }
 
 #[cfg(test)]
