@@ -8,9 +8,9 @@ use snapshot::Timestamp;
 use super::{
     network::{Fate, Network, Numbers},
     process::{End, Process, usage},
-    server::Server,
+    server,
 };
-use crate::{TokenCounts, usage::Tally};
+use crate::{TokenCounts, redis::testing::Server, usage::Tally};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -199,7 +199,7 @@ fn estimated(tally: &Tally) -> Tally {
 
 #[test]
 fn what_was_told_counts_once() {
-    let server = Server::start();
+    let server = server();
     let config = ProptestConfig {
         cases: 192,
         failure_persistence: None,

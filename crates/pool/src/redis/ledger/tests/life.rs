@@ -7,7 +7,7 @@ use ::redis::{Cmd, cmd};
 use super::{
     network::{Fate, Network},
     process::{End, Process, usage},
-    server::Server,
+    server,
 };
 use crate::{
     TokenCounts,
@@ -75,7 +75,7 @@ fn fail_over_to(network: &Network, copy: &[(String, Vec<u8>)]) {
 
 #[test]
 fn numbers_of_processes_add_up_and_a_flush_is_repeated_at_will() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, PAGE);
     let mut two = Process::new(&network, 2, PAGE);
@@ -100,7 +100,7 @@ fn numbers_of_processes_add_up_and_a_flush_is_repeated_at_will() {
 
 #[test]
 fn a_killed_process_leaves_estimates_for_what_was_open() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, PAGE);
     let mut two = Process::new(&network, 2, PAGE);
@@ -126,7 +126,7 @@ fn a_killed_process_leaves_estimates_for_what_was_open() {
 
 #[test]
 fn a_paused_process_goes_on_where_it_was() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, PAGE);
     let mut two = Process::new(&network, 2, PAGE);
@@ -156,7 +156,7 @@ fn a_paused_process_goes_on_where_it_was() {
 
 #[test]
 fn a_process_that_was_paused_longer_than_graves_are_kept_counts_nothing_twice() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, PAGE);
     let mut two = Process::new(&network, 2, PAGE);
@@ -192,7 +192,7 @@ fn a_process_that_was_paused_longer_than_graves_are_kept_counts_nothing_twice() 
 
 #[test]
 fn who_leaves_leaves_no_owner_behind() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, 2);
     one.begin("a", 50);
@@ -215,7 +215,7 @@ fn who_leaves_leaves_no_owner_behind() {
 
 #[test]
 fn an_emptied_store_gets_back_all_that_is_in_memory() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, PAGE);
     let mut two = Process::new(&network, 2, PAGE);
@@ -240,7 +240,7 @@ fn an_emptied_store_gets_back_all_that_is_in_memory() {
 
 #[test]
 fn an_older_copy_of_the_store_gets_what_it_lacks() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, PAGE);
     one.begin("a", 50);
@@ -267,7 +267,7 @@ fn an_older_copy_of_the_store_gets_what_it_lacks() {
 
 #[test]
 fn a_call_counts_in_its_day_even_if_it_ends_in_the_next() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, PAGE);
     let day = Day::of(START).to_string();

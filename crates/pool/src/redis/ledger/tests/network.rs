@@ -5,10 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ::redis::{Cmd, Connection, FromRedisValue, Value};
+use ::redis::{Client, Cmd, Connection, FromRedisValue, Value};
 use snapshot::Timestamp;
 
-use super::server::Server;
 use crate::{
     redis::{
         ledger::{
@@ -16,6 +15,7 @@ use crate::{
             script::{FLUSH, SERVER_CLOCK},
         },
         link::Script,
+        testing::Server,
     },
     usage::Tally,
 };
@@ -80,8 +80,10 @@ const FIELDS: usize = 10;
 
 impl Network {
     pub(super) fn new(server: &Server, now: Timestamp) -> Self {
+        let client = Client::open(server.url()).expect("the address is valid");
+        let connection = client.get_connection().expect("the server listens");
         Self(Arc::new(Mutex::new(Inside {
-            connection: server.connect(),
+            connection,
             micros: now.as_micros(),
             fates: BTreeMap::new(),
             late: Vec::new(),

@@ -7,13 +7,16 @@ use ::redis::{Value, cmd};
 use super::{
     network::{Fate, Network},
     process::{End, Process, usage},
-    server::Server,
+    server, wait,
 };
 use crate::{
     TokenCounts,
-    redis::ledger::{
-        packed::Packed,
-        script::{FLUSH, FOLD, ROSTER, SERVER_CLOCK},
+    redis::{
+        ledger::{
+            packed::Packed,
+            script::{FLUSH, FOLD, ROSTER, SERVER_CLOCK},
+        },
+        testing::Cluster,
     },
     testing::START,
     usage::{Day, Dimension},
@@ -24,7 +27,7 @@ const DEAD: u64 = 11_000;
 #[test]
 fn many_names_are_written_taken_over_and_read_in_pages() {
     const NAMES: usize = 1000;
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let mut one = Process::new(&network, 1, 500);
     let mut two = Process::new(&network, 2, 500);
@@ -59,7 +62,7 @@ fn many_names_are_written_taken_over_and_read_in_pages() {
 
 #[test]
 fn the_base_has_a_bounded_number_of_names() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let most = Dimension::Model.most_names();
     for process in 1..=2 {
@@ -80,7 +83,7 @@ fn the_base_has_a_bounded_number_of_names() {
 
 #[test]
 fn large_numbers_stay_exact() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let tokens = (1 << 40) - 1;
     let usage_each = TokenCounts {
@@ -101,7 +104,7 @@ fn large_numbers_stay_exact() {
 
 #[test]
 fn reading_begins_anew_when_an_owner_is_taken_over_meanwhile() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     for others in [0, 1, 2, 10, 40] {
         network.flush_all(&BTreeMap::new());
@@ -130,7 +133,7 @@ fn reading_begins_anew_when_an_owner_is_taken_over_meanwhile() {
 
 #[test]
 fn without_another_clock_the_time_is_the_servers() {
-    let server = Server::start();
+    let server = server();
     let network = Network::new(&server, START);
     let store = [
         "t:{usage}:store",
@@ -174,8 +177,8 @@ fn without_another_clock_the_time_is_the_servers() {
 
 #[test]
 fn a_server_of_a_cluster_runs_the_scripts() {
-    let server = Server::start_in_cluster();
-    let network = Network::new(&server, START);
+    let cluster = wait(Cluster::start(1, &[]));
+    let network = Network::new(&cluster.servers[0], START);
     let mut one = Process::new(&network, 1, 500);
     let mut two = Process::new(&network, 2, 500);
     one.begin("a", 1);
