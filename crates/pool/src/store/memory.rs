@@ -1,10 +1,12 @@
 //! The state of one process, in its memory.
 
 mod account;
+mod admit;
 mod choose;
 mod mirror;
 mod order;
 mod settle;
+mod shortage;
 mod state;
 mod states;
 mod table;
@@ -19,7 +21,8 @@ use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVers
 use self::state::State;
 pub(crate) use self::{
     account::Probes,
-    choose::{Hold, Seat, Taken},
+    admit::Seat,
+    choose::{Hold, Taken},
     mirror::{ToldRest, Used},
     settle::Mark,
 };

@@ -1,4 +1,4 @@
-//! Admission and pick.
+//! Picks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,11 +7,10 @@ use snapshot::{Breaker, CredentialName, Timestamp};
 use super::{
     account::{Obstacle, Probes, SOON},
     order::Parking,
+    shortage::{EMPTY, UNKNOWN_OBJECT, full, one_shortage, worse},
     state::State,
 };
-use crate::{
-    Admit, Denied, Lane, Member, NoneUsable, Pick, Picked, Shortage, breaker::Gate, quota::share, score,
-};
+use crate::{Lane, Member, NoneUsable, Pick, Picked, Shortage, breaker::Gate, quota::share, score};
 
 /// A lease's place in the tables.
 #[derive(Debug)]
@@ -30,19 +29,9 @@ pub struct Hold {
     pub(super) breaker: Breaker,
 }
 
-/// An admission's place in the tables.
-#[derive(Debug)]
-pub struct Seat {
-    pub(super) client: u32,
-    /// Tokens held of the caller's limit.
-    pub(super) reserved: u64,
-    /// Whether its tokens count against a limit per minute.
-    pub(super) counts_tokens: bool,
-}
-
 /// A member that can be used.
 #[derive(Clone, Copy, Debug)]
-struct Found<'a> {
+pub(super) struct Found<'a> {
     lane: &'a Arc<Lane>,
     order: u32,
     member: u32,
@@ -66,40 +55,6 @@ impl<'a> Found<'a> {
 }
 
 impl State {
-    pub(super) fn admit(&mut self, now: Timestamp, admit: &Admit<'_>, reserve: u64) -> Result<Seat, Denied> {
-        self.sweep(now);
-        let client = self.client(admit.client, now);
-        let usage = &mut self.clients[client].usage;
-        usage.quota.list(admit.budgets, now);
-        if let Some(reached) = usage.reached_with_budgets(admit.limits, self.sharers, now) {
-            return Err(Denied {
-                limit: reached.limit,
-                retry_after: reached.until.map_or(SOON, |until| until.since(now)),
-            });
-        }
-        Ok(self.seat(now, client, admit, reserve))
-    }
-
-    /// Lets a caller in that the store which replicas share has let in.
-    pub(super) fn adopt_seat(&mut self, now: Timestamp, admit: &Admit<'_>, reserve: u64) -> Seat {
-        self.sweep(now);
-        let client = self.client(admit.client, now);
-        self.clients[client].usage.quota.list(admit.budgets, now);
-        self.seat(now, client, admit, reserve)
-    }
-
-    fn seat(&mut self, now: Timestamp, client: u32, admit: &Admit<'_>, reserve: u64) -> Seat {
-        let account = &mut self.clients[client];
-        let reserved = account.usage.to_hold(admit.limits, reserve);
-        account.usage.take(admit.limits, reserved, now);
-        account.held += 1;
-        Seat {
-            client,
-            reserved,
-            counts_tokens: admit.limits.tokens_per_minute.is_some(),
-        }
-    }
-
     pub(super) fn pick(
         &mut self,
         now: Timestamp,
@@ -266,7 +221,7 @@ impl State {
     }
 
     /// Looks at one member, and parks it if it cannot be used.
-    fn usable<'a>(
+    pub(super) fn usable<'a>(
         &mut self,
         now: Timestamp,
         lane: &'a Arc<Lane>,
@@ -277,7 +232,7 @@ impl State {
     }
 
     /// The same where the lane's order is known.
-    fn usable_in<'a>(
+    pub(super) fn usable_in<'a>(
         &mut self,
         now: Timestamp,
         lane: &'a Arc<Lane>,
@@ -368,115 +323,6 @@ impl State {
             breaker: pick.provider.breaker,
         }
     }
-
-    /// Why a lane without a usable member has none.
-    fn shortage(&mut self, now: Timestamp, lane: &Arc<Lane>, order: u32, tried: &[u32]) -> Shortage {
-        // Tried members were passed over unseen. Their rests count: what the caller can come back to matters.
-        for member in tried {
-            let _ = self.usable_in(now, lane, order, *member);
-        }
-        // A parked member may be worse off than when it was parked: only a time that was looked up is true.
-        let (windowed, resting) = loop {
-            let windowed = self.orders[order]
-                .windowed()
-                .find(|(_, member)| !tried.contains(member));
-            if let Some((until, member)) = windowed
-                && self.usable(now, lane, member).err() != Some(Obstacle::Windowed { until })
-            {
-                continue;
-            }
-            let Some((until, member)) = self.orders[order].first_resting() else {
-                break (windowed, None);
-            };
-            match self.usable(now, lane, member) {
-                Err(Obstacle::Resting { until: known, reason }) if known == until => {
-                    break (windowed, Some((until, reason)));
-                }
-                _ => {}
-            }
-        };
-        let parked = &self.orders[order];
-        let tried_full = tried
-            .iter()
-            .filter(|member| parked.parking(**member) == Some(Parking::Full))
-            .count();
-        let releasable = parked.full() > tried_full;
-        let room = [windowed.map(|(until, _)| until), releasable.then_some(now + SOON)];
-        if let Some(room) = room.into_iter().flatten().min() {
-            return Shortage {
-                reason: NoneUsable::Full {
-                    soonest: resting.map_or(room, |(end, _)| end.min(room)),
-                },
-                releasable,
-            };
-        }
-        let left = tried.len() == parked.len() && parked.head(&[]).is_some();
-        match resting {
-            Some((soonest, reason)) if !left => Shortage {
-                reason: NoneUsable::Resting { soonest, reason },
-                releasable: false,
-            },
-            _ => EMPTY,
-        }
-    }
-}
-
-const EMPTY: Shortage = Shortage {
-    reason: NoneUsable::Empty,
-    releasable: false,
-};
-
-const UNKNOWN_OBJECT: Shortage = Shortage {
-    reason: NoneUsable::UnknownObject,
-    releasable: false,
-};
-
-fn full(soonest: Timestamp) -> Shortage {
-    Shortage {
-        reason: NoneUsable::Full { soonest },
-        releasable: true,
-    }
-}
-
-/// The shortage of a call that wants one credential and no other.
-fn one_shortage(obstacle: Obstacle, now: Timestamp) -> Shortage {
-    match obstacle {
-        Obstacle::Resting { until, reason } => Shortage {
-            reason: NoneUsable::Resting {
-                soonest: until,
-                reason,
-            },
-            releasable: false,
-        },
-        Obstacle::Windowed { until } => Shortage {
-            reason: NoneUsable::Full { soonest: until },
-            releasable: false,
-        },
-        Obstacle::Full => full(now + SOON),
-    }
-}
-
-/// What two tiers together are short of: being full is milder than resting, and the soonest end counts.
-fn worse(a: Shortage, b: Shortage) -> Shortage {
-    use NoneUsable::{BreakerOpen, Empty, Full, Resting, UnknownObject};
-    let releasable = a.releasable || b.releasable;
-    let reason = match (a.reason, b.reason) {
-        (Full { soonest: a }, Full { soonest: b } | Resting { soonest: b, .. })
-        | (Resting { soonest: a, .. }, Full { soonest: b }) => Full { soonest: a.min(b) },
-        (full @ Full { .. }, _) | (_, full @ Full { .. }) => full,
-        (first @ Resting { soonest: a, .. }, second @ Resting { soonest: b, .. }) => {
-            if a <= b {
-                first
-            } else {
-                second
-            }
-        }
-        (resting @ Resting { .. }, _) | (_, resting @ Resting { .. }) => resting,
-        (open @ BreakerOpen { .. }, _) | (_, open @ BreakerOpen { .. }) => open,
-        (UnknownObject, _) | (_, UnknownObject) => UnknownObject,
-        (Empty, Empty) => Empty,
-    };
-    Shortage { reason, releasable }
 }
 
 /// The best lane that has a credential, unless it was tried.

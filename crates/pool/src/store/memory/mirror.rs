@@ -7,7 +7,8 @@ use snapshot::{ClientName, CredentialName, ProviderName, Timestamp};
 
 use super::{
     Memory,
-    choose::{Hold, Seat, Taken},
+    admit::Seat,
+    choose::{Hold, Taken},
     state::State,
 };
 use crate::{Admit, Lane, Pick, quota::Tally, rest::Told};

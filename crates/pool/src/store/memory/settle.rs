@@ -6,7 +6,8 @@ use snapshot::{ClientName, CredentialName, ProviderName, RestReason, RestScope, 
 
 use super::{
     account::Probes,
-    choose::{Hold, Seat},
+    admit::Seat,
+    choose::Hold,
     state::{Refusal, State},
 };
 use crate::{
