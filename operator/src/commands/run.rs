@@ -184,3 +184,6 @@ async fn tell_when_ready(
     health.ready();
     std::future::pending().await
 }
+
+#[cfg(test)]
+mod tests;
