@@ -17,6 +17,7 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_pinned_call_uses_its_credential_or_none(make).await;
     objects_are_remembered_for_a_month(make).await;
     a_call_that_names_an_object_goes_to_its_holder_or_nowhere(make).await;
+    an_object_takes_the_conversation_along(make).await;
 }
 
 fn talk<S: Store>(bench: &Bench<S>, conversation: u64) -> Pick<'_> {
@@ -212,4 +213,32 @@ async fn a_call_that_names_an_object_goes_to_its_holder_or_nowhere<S: Store>(mak
         NoneUsable::UnknownObject,
         "its holder does not serve this"
     );
+}
+
+async fn an_object_takes_the_conversation_along<S: Store>(make: &impl Fn() -> S) {
+    let bench = Bench::new(make, World::new(Strategy::RoundRobin, &members("abc")));
+    succeed(bench.lease_for(talk(&bench, 1)).await);
+    let object = ObjectId::new("resp_1");
+    bench.pool.remember(&provider_name(), object, &credential("c"));
+    bench.pool.heard().await;
+    let pinned = credential("b");
+    let pick = Pick {
+        object: Some(object),
+        pinned: Some(&pinned),
+        ..talk(&bench, 1)
+    };
+    let lease = bench.lease_for(pick).await;
+    assert_eq!(
+        name_of(&lease),
+        "c",
+        "who holds the object, whatever else was said"
+    );
+    succeed(lease);
+    let lease = bench.lease_for(talk(&bench, 1)).await;
+    assert_eq!(
+        name_of(&lease),
+        "c",
+        "the conversation goes on where its object is"
+    );
+    succeed(lease);
 }

@@ -1,7 +1,7 @@
 -- Picks a credential: the twin of memory/choose.rs.
 -- ARGV: clock, epoch, owner, lease, seat ('' when nobody had to be admitted), model, the Provider's concurrency,
--- what keeps to a credential ('' nothing, b:HASH an object, h:HASH a conversation), its time to live, patience,
--- tokens to hold, pinned ('' none), its lane ('' none), looks at most,
+-- the conversation ('' none, h:HASH), how long it keeps its credential, patience, tokens to hold,
+-- the only one that will do ('' any, a name, b:HASH the holder of an object), the lane of a name ('' none), looks at most,
 -- calendars, number of lanes, and for each lane its id, how many of its members were tried, and their names.
 -- KEYS[2], absent in a cluster, is where the caller's seats are: without its seat nothing is picked.
 -- Answers {'ok', name, sequence, probes, lane}, {'no', reason, until, releasable, rest reason, now}, {'fill', lane, …},
@@ -241,16 +241,17 @@ local function one_short(kind, till, why)
   return shortage(FULL, now + SOON, true)
 end
 
-local is_object = string.sub(ARGV[8], 1, 2) == 'b:'
+local is_object = string.sub(ARGV[12], 1, 2) == 'b:'
 
 local function find()
-  if ARGV[12] ~= '' then
+  if ARGV[12] ~= '' and not is_object then
     if ARGV[13] == '' then return nil, shortage(EMPTY, nil, false) end
     local found, kind, till, why = usable(wanted[tonumber(ARGV[13])], ARGV[12])
     if found then return found end
     return nil, one_short(kind, till, why)
   end
-  local remembered, expires = match(ARGV[8] ~= '' and call('GET', T .. ':' .. ARGV[8]) or '', '^([^|]+)|(%d+)')
+  local by = is_object and ARGV[12] or ARGV[8]
+  local remembered, expires = match(by ~= '' and call('GET', T .. ':' .. by) or '', '^([^|]+)|(%d+)')
   if remembered and tonumber(expires) > now then
     for _, lane in ipairs(wanted) do
       if lane.skip[remembered] then
@@ -327,7 +328,7 @@ if gated == HALF_OPEN then
   probes = probes + 4
   circuit.state, circuit.lease, circuit.till = PROBING, lease, now + PROBE_LOCK
 end
-if ARGV[8] ~= '' and not is_object then
+if ARGV[8] ~= '' then
   local ttl = tonumber(ARGV[9])
   call('SET', T .. ':' .. ARGV[8], name .. '|' .. digits(now + ttl), 'PX', digits(max(ceil(ttl / 1000), 1000)))
 end

@@ -4,7 +4,7 @@
 -- Whatever is not usual is left to the script, which does the same for the usual case. Nothing is written before
 -- the pick is sure.
 local lanes_at = 16 + 4 * tonumber(ARGV[15])
-if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' and string.sub(ARGV[8], 1, 2) ~= 'b:' then
+if ARGV[12] == '' and ARGV[lanes_at + 2] == '0' then
   local T, call, match, sub, format = KEYS[1], redis.call, string.match, string.sub, string.format
   local LEAD = 2 ^ 33
   if not redis.REDIS_VERSION_NUM then redis.replicate_commands() end

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use snapshot::{Calendar, CallLimits, Timestamp};
+use snapshot::{Calendar, CallLimits, CredentialName, Timestamp};
 
 use super::Redis;
 use crate::{
@@ -69,11 +69,6 @@ impl Redis {
         patience: Duration,
         seat: Option<(&str, u64)>,
     ) -> Invocation {
-        let pinned = pick.pinned.map(|pinned| {
-            let lane = pick.lanes.iter().position(|lane| lane.position(pinned).is_some());
-            let lane = lane.filter(|_| !pick.tried.contains(pinned));
-            (pinned.name(), lane.map(|lane| lane as u64 + 1))
-        });
         tag.know(pick.lanes);
         let call = match seat {
             Some((seats, _)) => PICK.on(&[tag.key(), seats]),
@@ -87,17 +82,18 @@ impl Redis {
             .optional(seat.map(|(_, lease)| lease))
             .text(pick.model)
             .optional(pick.provider.concurrency.map(u64::from));
-        args = match (pick.object, pick.affinity) {
-            (Some(object), _) => args.text(&format!("b:{:032x}", object.0)),
-            (None, Some(hash)) => args.text(&format!("h:{hash:016x}")),
-            (None, None) => args.text(""),
-        };
+        let conversation = pick.affinity.map(|hash| format!("h:{hash:016x}"));
         args = args
+            .text(&conversation.unwrap_or_default())
             .number(micros(pick.provider.selection.affinity.ttl))
             .number(micros(patience))
-            .number(reserves.attempt)
-            .text(pinned.map_or("", |(name, _)| name))
-            .optional(pinned.and_then(|(_, lane)| lane))
+            .number(reserves.attempt);
+        args = match (pick.object, pick.pinned) {
+            (Some(object), _) => args.text(&format!("b:{:032x}", object.0)).text(""),
+            (None, Some(pinned)) => args.text(pinned.name()).optional(lane_of(pick, pinned)),
+            (None, None) => args.text("").text(""),
+        };
+        args = args
             .number(LOOKS)
             .all(&Self::lane_calendars(now, pick))
             .number(pick.lanes.len() as u64);
@@ -145,6 +141,15 @@ impl Redis {
             })
             .collect()
     }
+}
+
+/// The lane of a credential, counted from one, unless it was tried.
+fn lane_of(pick: &Pick<'_>, credential: &CredentialName) -> Option<u64> {
+    let lane = pick
+        .lanes
+        .iter()
+        .position(|lane| lane.position(credential).is_some())?;
+    (!pick.tried.contains(credential)).then_some(lane as u64 + 1)
 }
 
 /// The names of a lane's members that were tried, each once.
