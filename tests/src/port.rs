@@ -9,9 +9,10 @@ use std::{
 use crate::tools::panic_with;
 
 /// The first port, and how many follow. Together with [`BUS`] they lie below those that the kernel gives to outgoing
-/// connections: one of these could take the port of a server that was killed, or even connect to itself.
-const FIRST: u16 = 11_000;
-const COUNT: u16 = 10_000;
+/// connections: one of these could take the port of a server that was killed, or even connect to itself. Those below are
+/// for the servers of the pool's own tests, which may run at the same time.
+const FIRST: u16 = 16_000;
+const COUNT: u16 = 5_000;
 
 /// A node of a Cluster also listens this far above its port.
 const BUS: u16 = 10_000;

@@ -211,14 +211,15 @@ fn spawn(binary: &Path, port: u16, folder: &Folder, args: &[&str]) -> Child {
         .expect("the server starts (apt-get install redis-server)")
 }
 
-/// A port that is free, and so is the one of its cluster bus. They are below those that the system gives out.
+/// A port that is free, and so is the one of its cluster bus. They are below those that the system gives out, and those of
+/// the black-box suites.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u32 = 12_000;
-    const COUNT: u32 = 10_000;
+    const FIRST: u32 = 11_000;
+    const COUNT: u32 = 5_000;
     loop {
         let offset = process::id() * 97 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(FIRST + offset % COUNT).expect("below 22000");
+        let port = u16::try_from(FIRST + offset % COUNT).expect("below 16000");
         let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
         if free(port) && free(port + 10_000) {
             return port;
