@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use snapshot::CredentialName;
 
 use crate::{
-    Clock, Lease, NoneUsable, Outcome, Pick, Pool, Receipt, Rest, RestEnd, RestReason, RestScope, Settled,
+    Blame, Clock, Lease, NoneUsable, Outcome, Pick, Pool, Rest, RestEnd, RestReason, RestScope, Settled,
     Store, TokenCounts,
     testing::{World, credential, provider_name},
 };
@@ -127,7 +127,7 @@ fn refused(rest: Rest) -> Settled {
     }
 }
 
-fn refuse<S: Store>(lease: Lease<S>, reason: RestReason) -> Receipt<S> {
+fn refuse<S: Store>(lease: Lease<S>, reason: RestReason) -> Blame {
     lease.settle(refused(guessed(reason)))
 }
 

@@ -34,13 +34,6 @@ pub struct Admission<S: Store = Memory> {
     estimate: Estimate,
 }
 
-/// What a settled attempt led to.
-pub struct Receipt<S: Store = Memory> {
-    blame: Blame,
-    provider: ProviderName,
-    mark: Option<S::Mark>,
-}
-
 impl<S: Store> Lease<S> {
     pub(crate) fn new(
         pool: &Pool<S>,
@@ -84,17 +77,12 @@ impl<S: Store> Lease<S> {
         }
     }
 
-    /// Ends the attempt. Never waits.
-    pub fn settle(mut self, settled: Settled) -> Receipt<S> {
-        let (blame, mark) = self.end(&settled).unwrap_or((Blame::AsSettled, None));
-        Receipt {
-            blame,
-            provider: self.provider.clone(),
-            mark,
-        }
+    /// Ends the attempt and says who is to blame. Never waits.
+    pub fn settle(mut self, settled: Settled) -> Blame {
+        self.end(&settled).unwrap_or(Blame::AsSettled)
     }
 
-    fn end(&mut self, settled: &Settled) -> Option<(Blame, Option<S::Mark>)> {
+    fn end(&mut self, settled: &Settled) -> Option<Blame> {
         let hold = self.hold.take()?;
         let now = self.shared.clock.now();
         let settled = &Settled {
@@ -104,14 +92,14 @@ impl<S: Store> Lease<S> {
         if let Some(usage) = &settled.usage {
             self.shared.estimates.learn(self.estimate, usage.total(), now);
         }
-        let answer = self.shared.store.settle(now, hold, settled);
+        let blame = self.shared.store.settle(now, hold, settled);
         if self.probe {
             // Its answer may have opened more than the place that it gives back.
             self.shared.waiting.wake_all(&self.provider);
         } else {
             self.shared.waiting.wake_one(&self.provider);
         }
-        Some(answer)
+        Some(blame)
     }
 }
 
@@ -170,25 +158,5 @@ impl<S: Store> Drop for Admission<S> {
 impl<S: Store> fmt::Debug for Admission<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission").finish_non_exhaustive()
-    }
-}
-
-impl<S: Store> Receipt<S> {
-    /// Who is to blame.
-    pub const fn blame(&self) -> Blame {
-        self.blame
-    }
-
-    pub(crate) fn into_parts(self) -> (ProviderName, Option<S::Mark>) {
-        (self.provider, self.mark)
-    }
-}
-
-impl<S: Store> fmt::Debug for Receipt<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receipt")
-            .field("blame", &self.blame)
-            .field("rests", &self.mark.is_some())
-            .finish_non_exhaustive()
     }
 }

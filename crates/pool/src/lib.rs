@@ -36,7 +36,7 @@ pub use call::{
     ObjectId, Outcome, Pick, Reserves, Resting, Settled, StoreAway, TokenCounts, WindowState,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use guard::{Admission, Lease, Receipt};
+pub use guard::{Admission, Lease};
 pub use lane::{Lane, LaneId, Member};
 pub use pool::Pool;
 pub use redis::{Redis, RedisSettings};

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     Admission, Admit, BreakerState, ClientState, Clock, CredentialState, Denied, Holder, Lease, Member,
-    Memory, NoneUsable, ObjectId, Pick, Receipt, Reserves, Rest, Shortage, Store, StoreAway,
+    Memory, NoneUsable, ObjectId, Pick, Reserves, Rest, Shortage, Store, StoreAway,
     estimate::{Estimate, Estimates},
     waiting::Waiting,
 };
@@ -106,15 +106,6 @@ impl<S: Store> Pool<S> {
     ) {
         let now = self.shared.clock.now();
         self.shared.store.report(now, provider, credential, model, rest);
-    }
-
-    /// Takes back what a refusal put to rest, unless something newer has replaced it.
-    pub fn withdraw(&self, receipt: Receipt<S>) {
-        let (provider, mark) = receipt.into_parts();
-        if let Some(mark) = mark {
-            self.shared.store.withdraw(self.shared.clock.now(), mark);
-            self.shared.waiting.wake_all(&provider);
-        }
     }
 
     /// Ends all rests of a credential. Refusals of calls that began before are ignored.

@@ -24,8 +24,6 @@ pub trait Store: Send + Sync + 'static {
     type Hold: Send + Sync;
     /// What must be given back at the end of an admission.
     type Seat: Send + Sync;
-    /// What can be withdrawn after a refusal.
-    type Mark: Send + Sync;
 
     /// How often a call that waits for a full credential looks again, because another process may have
     /// given one back; `None` when only this process can.
@@ -64,13 +62,10 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, now: Timestamp, hold: &mut Self::Hold);
 
     /// Gives a lease back with its outcome.
-    fn settle(&self, now: Timestamp, hold: Self::Hold, settled: &Settled) -> (Blame, Option<Self::Mark>);
+    fn settle(&self, now: Timestamp, hold: Self::Hold, settled: &Settled) -> Blame;
 
     /// Gives an admission back; `None` tokens when the call was cancelled.
     fn leave(&self, now: Timestamp, seat: Self::Seat, tokens: Option<u64>);
-
-    /// Takes a refusal back.
-    fn withdraw(&self, now: Timestamp, mark: Self::Mark);
 
     /// Rests a credential outside a lease.
     fn report(

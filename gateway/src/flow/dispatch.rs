@@ -403,12 +403,10 @@ impl Dispatch {
                 credential = %lease.credential(), reason = rest.reason.as_str(), "credential rests"
             );
         }
-        lease
-            .settle(Settled {
-                rest: setback.rest,
-                ..Settled::new(Outcome::CredentialFault)
-            })
-            .blame()
+        lease.settle(Settled {
+            rest: setback.rest,
+            ..Settled::new(Outcome::CredentialFault)
+        })
     }
 
     /// The caller's own fault ends the call, unless the route lists it as a reason to move on.

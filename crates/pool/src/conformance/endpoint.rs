@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snapshot::{Breaker, RestReason, Strategy};
 
-use super::{Bench, guessed, name_of, names, refuse, refused, stated, succeed};
+use super::{Bench, guessed, names, refuse, refused, stated, succeed};
 use crate::{
     Blame, NoneUsable, Outcome, Pick, RestScope, Settled, Store,
     rest::PROBE_LOCK,
@@ -15,8 +15,8 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     failures_in_a_row_open_the_breaker_and_one_probe_closes_it(make).await;
     a_lost_probe_of_the_endpoint_frees_its_place(make).await;
     a_provider_that_refuses_half_of_its_credentials_is_to_blame(make).await;
+    what_came_after_a_refusal_stays_when_the_provider_is_to_blame(make).await;
     refusals_that_say_nothing_about_the_provider_do_not_count(make).await;
-    a_withdrawn_refusal_leaves_no_trace(make).await;
     credentials_of_all_tiers_count_when_a_provider_is_judged(make).await;
     a_call_that_no_credential_fits_hears_of_the_breaker_first(make).await;
 }
@@ -104,7 +104,7 @@ async fn a_provider_that_refuses_half_of_its_credentials_is_to_blame<S: Store>(m
     let bench = Bench::new(make, world("abcdef"));
     let mut blames = Vec::new();
     for _ in 0..3 {
-        blames.push(refuse(bench.lease().await, RestReason::Unauthorized).blame());
+        blames.push(refuse(bench.lease().await, RestReason::Unauthorized));
         bench.step(5);
     }
     assert_eq!(
@@ -124,14 +124,32 @@ async fn a_provider_that_refuses_half_of_its_credentials_is_to_blame<S: Store>(m
 
     bench.step(25);
     let probe = refuse(bench.lease().await, RestReason::Unauthorized);
-    assert_eq!(probe.blame(), Blame::Provider, "it still refuses");
+    assert_eq!(probe, Blame::Provider, "it still refuses");
     bench.step(30);
     succeed(bench.lease().await);
     let later = refuse(bench.lease().await, RestReason::Unauthorized);
     assert_eq!(
-        later.blame(),
+        later,
         Blame::AsSettled,
         "it accepted one: this one is to blame itself"
+    );
+}
+
+async fn what_came_after_a_refusal_stays_when_the_provider_is_to_blame<S: Store>(make: &impl Fn() -> S) {
+    let bench = Bench::new(make, world("abcdef"));
+    refuse(bench.lease().await, RestReason::Unauthorized);
+    bench.report("a", stated(7200));
+    refuse(bench.lease().await, RestReason::Unauthorized);
+    let third = refuse(bench.lease().await, RestReason::Unauthorized);
+    assert_eq!(third, Blame::Provider);
+    bench.step(30);
+    let mut called: Vec<char> = bench.calls(10).await.chars().collect();
+    called.sort_unstable();
+    called.dedup();
+    assert_eq!(
+        String::from_iter(called),
+        "bcdef",
+        "one has used up its quota since"
     );
 }
 
@@ -170,44 +188,24 @@ async fn refusals_that_say_nothing_about_the_provider_do_not_count<S: Store>(mak
             None
         };
         for lease in leases.into_iter().chain(third) {
-            assert_eq!(lease.settle(settled).blame(), Blame::AsSettled, "{what}");
+            assert_eq!(lease.settle(settled), Blame::AsSettled, "{what}");
             bench.step(pause);
         }
-    }
-}
-
-async fn a_withdrawn_refusal_leaves_no_trace<S: Store>(make: &impl Fn() -> S) {
-    let bench = Bench::new(make, world("abcd"));
-    // A request that no credential can serve: the flow tries two, and takes both refusals back.
-    for _ in 0..3 {
-        let first = bench.lease().await;
-        let tried = names(name_of(&first));
-        let first = refuse(first, RestReason::Unauthorized);
-        let pick = Pick {
-            tried: &tried,
-            ..bench.world.pick()
-        };
-        let second = refuse(bench.lease_for(pick).await, RestReason::Unauthorized);
-        assert_eq!(second.blame(), Blame::AsSettled, "two are not enough");
-        bench.pool.withdraw(first);
-        bench.pool.withdraw(second);
-        let resting: usize = bench.pool.states().iter().map(|state| state.rests.len()).sum();
-        assert_eq!(resting, 0, "nobody rests for the caller's fault");
     }
 }
 
 async fn credentials_of_all_tiers_count_when_a_provider_is_judged<S: Store>(make: &impl Fn() -> S) {
     let bench = Bench::new(make, world("abc").tier(&members("defg")));
     for _ in 0..3 {
-        let receipt = refuse(bench.lease().await, RestReason::Unauthorized);
+        let blame = refuse(bench.lease().await, RestReason::Unauthorized);
         assert_eq!(
-            receipt.blame(),
+            blame,
             Blame::AsSettled,
             "three of seven, though the others were not in turn yet"
         );
     }
-    let receipt = refuse(bench.lease().await, RestReason::Unauthorized);
-    assert_eq!(receipt.blame(), Blame::Provider, "four of seven");
+    let blame = refuse(bench.lease().await, RestReason::Unauthorized);
+    assert_eq!(blame, Blame::Provider, "four of seven");
 }
 
 async fn a_call_that_no_credential_fits_hears_of_the_breaker_first<S: Store>(make: &impl Fn() -> S) {

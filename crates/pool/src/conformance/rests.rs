@@ -22,7 +22,6 @@ pub(super) async fn cases<S: Store>(make: &impl Fn() -> S) {
     a_late_refusal_cannot_restore_a_cleared_rest(make).await;
     a_new_secret_ends_unauthorized_at_once(make).await;
     a_secret_that_was_heard_of_is_no_news(make).await;
-    a_refusal_can_be_withdrawn(make).await;
     a_shorter_rest_is_not_prolonged_by_the_lock_of_a_probe(make).await;
     a_success_that_was_the_last_for_now_rests_even_after_a_probe(make).await;
 }
@@ -264,25 +263,6 @@ fn hear<S: Store>(bench: &Bench<S>, text: &str) {
     bench
         .pool
         .secret_changed(&provider_name(), &credential("a"), &version(text));
-}
-
-async fn a_refusal_can_be_withdrawn<S: Store>(make: &impl Fn() -> S) {
-    let bench = Bench::new(make, one());
-    let receipt = refuse(bench.lease().await, RestReason::Failing);
-    bench.pool.withdraw(receipt);
-    assert_eq!(bench.calls(1).await, "a", "as if it had not been");
-
-    let receipt = refuse(bench.lease().await, RestReason::Failing);
-    bench.report("a", stated(7200));
-    bench.pool.withdraw(receipt);
-    assert_eq!(
-        bench.none().await,
-        NoneUsable::Resting {
-            soonest: bench.after(7200),
-            reason: RestReason::QuotaExhausted
-        },
-        "what came later stays"
-    );
 }
 
 async fn a_shorter_rest_is_not_prolonged_by_the_lock_of_a_probe<S: Store>(make: &impl Fn() -> S) {

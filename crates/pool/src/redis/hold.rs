@@ -34,11 +34,3 @@ pub(super) struct SharedSeat {
     pub(super) lease: u64,
     pub(super) definition: Arc<str>,
 }
-
-/// A refusal that can be withdrawn.
-#[derive(Debug)]
-pub struct Mark {
-    pub(super) local: Option<memory::Mark>,
-    pub(super) tag: Arc<Tag>,
-    pub(super) lease: u64,
-}

@@ -177,11 +177,6 @@ impl Record {
         Self::new("R", &fields)
     }
 
-    /// The refusal of a lease is taken back.
-    pub(super) fn withdraw(lease: u64) -> Self {
-        Self::new("W", &Args::default().number(lease))
-    }
-
     /// All rests of a credential end.
     pub(super) fn clear(account: &str) -> Self {
         Self::new("L", &Args::default().text(account))

@@ -19,7 +19,7 @@ use snapshot::{ClientName, CredentialName, ProviderName, QuotaWindow, SecretVers
 use self::{objects::Objects, roll::Roll, tags::Tags};
 use super::{
     encode::micros,
-    hold::{Hold, Mark, Seat},
+    hold::{Hold, Seat},
     link::Link,
     record::{Attempt, Record},
     tag::{Context, Pace, Subject},
@@ -127,7 +127,6 @@ impl Redis {
 
 impl Store for Redis {
     type Hold = Hold;
-    type Mark = Mark;
     type Seat = Seat;
 
     fn looks_every(&self) -> Option<Duration> {
@@ -169,7 +168,7 @@ impl Store for Redis {
             .say(Record::commit(hold.lease, &hold.account, &hold.model));
     }
 
-    fn settle(&self, now: Timestamp, hold: Hold, settled: &Settled) -> (Blame, Option<Mark>) {
+    fn settle(&self, now: Timestamp, hold: Hold, settled: &Settled) -> Blame {
         self.context.at(now);
         let attempt = Attempt {
             lease: hold.lease,
@@ -182,14 +181,9 @@ impl Store for Redis {
             is_led: hold.is_led,
         };
         let record = Record::settle(&attempt, settled);
-        let (blame, local) = self.local().settle(now, hold.local, settled);
+        let blame = self.local().settle(now, hold.local, settled);
         hold.tag.say(record);
-        let mark = settled.rest.is_some().then(|| Mark {
-            local,
-            tag: hold.tag,
-            lease: hold.lease,
-        });
-        (blame, mark)
+        blame
     }
 
     fn leave(&self, now: Timestamp, seat: Seat, tokens: Option<u64>) {
@@ -200,14 +194,6 @@ impl Store for Redis {
                 .tag
                 .say(Record::leave(shared.lease, tokens, &shared.definition));
         }
-    }
-
-    fn withdraw(&self, now: Timestamp, mark: Mark) {
-        self.context.at(now);
-        if let Some(local) = mark.local {
-            self.local().withdraw(now, local);
-        }
-        mark.tag.say(Record::withdraw(mark.lease));
     }
 
     fn report(

@@ -72,7 +72,6 @@ fn picked<F, H>(picked: Picked<F>, wrap: impl FnOnce(F) -> H) -> Picked<H> {
 
 impl Store for AnyStore {
     type Hold = Either<<Memory as Store>::Hold, Box<<Redis as Store>::Hold>>;
-    type Mark = Either<<Memory as Store>::Mark, <Redis as Store>::Mark>;
     type Seat = Either<<Memory as Store>::Seat, <Redis as Store>::Seat>;
 
     fn looks_every(&self) -> Option<Duration> {
@@ -144,18 +143,12 @@ impl Store for AnyStore {
         }
     }
 
-    fn settle(&self, now: Timestamp, hold: Self::Hold, settled: &Settled) -> (Blame, Option<Self::Mark>) {
-        let settled = match self {
-            Self::Memory(store) => hold.memory().map(|hold| {
-                let (blame, mark) = store.settle(now, hold, settled);
-                (blame, mark.map(Either::Memory))
-            }),
-            Self::Redis(store) => hold.redis().map(|hold| {
-                let (blame, mark) = store.settle(now, *hold, settled);
-                (blame, mark.map(Either::Redis))
-            }),
+    fn settle(&self, now: Timestamp, hold: Self::Hold, settled: &Settled) -> Blame {
+        let blame = match self {
+            Self::Memory(store) => hold.memory().map(|hold| store.settle(now, hold, settled)),
+            Self::Redis(store) => hold.redis().map(|hold| store.settle(now, *hold, settled)),
         };
-        settled.unwrap_or((Blame::AsSettled, None))
+        blame.unwrap_or(Blame::AsSettled)
     }
 
     fn leave(&self, now: Timestamp, seat: Self::Seat, tokens: Option<u64>) {
@@ -168,21 +161,6 @@ impl Store for AnyStore {
             Self::Redis(store) => {
                 if let Some(seat) = seat.redis() {
                     store.leave(now, seat, tokens);
-                }
-            }
-        }
-    }
-
-    fn withdraw(&self, now: Timestamp, mark: Self::Mark) {
-        match self {
-            Self::Memory(store) => {
-                if let Some(mark) = mark.memory() {
-                    store.withdraw(now, mark);
-                }
-            }
-            Self::Redis(store) => {
-                if let Some(mark) = mark.redis() {
-                    store.withdraw(now, mark);
                 }
             }
         }

@@ -24,7 +24,6 @@ pub(crate) use self::{
     admit::Seat,
     choose::{Hold, Taken},
     mirror::{ToldRest, Used},
-    settle::Mark,
 };
 use crate::{
     Admit, Blame, BreakerState, ClientState, CredentialState, Denied, Holder, Member, ObjectId, Pick, Picked,
@@ -51,7 +50,6 @@ impl Memory {
 impl Store for Memory {
     type Hold = Hold;
     type Seat = Seat;
-    type Mark = Mark;
 
     fn looks_every(&self) -> Option<Duration> {
         None
@@ -89,16 +87,12 @@ impl Store for Memory {
         self.state().commit(now, hold);
     }
 
-    fn settle(&self, now: Timestamp, hold: Hold, settled: &Settled) -> (Blame, Option<Mark>) {
+    fn settle(&self, now: Timestamp, hold: Hold, settled: &Settled) -> Blame {
         self.state().settle(now, &hold, settled)
     }
 
     fn leave(&self, now: Timestamp, seat: Seat, tokens: Option<u64>) {
         self.state().leave(now, &seat, tokens);
-    }
-
-    fn withdraw(&self, now: Timestamp, mark: Mark) {
-        self.state().withdraw(now, &mark);
     }
 
     fn report(

@@ -3,7 +3,7 @@
 -- number of fields, fields. A record counts as of the moment at which it was made.
 -- Answers {'ok'}, followed by what could not be applied, or {'unknown'}. What `apply_fast` has read and done comes before.
 local SUCCEEDED, CALLER, CREDENTIAL, UPSTREAM, CANCELLED = 0, 1, 2, 3, 4
-local REFUSAL_WINDOW, UNDO_TTL = 60000000, 120000
+local REFUSAL_WINDOW = 60000000
 sequence, in_flight, followers = tonumber(values[2]) or 0, tonumber(values[3]) or 0, values[7] or ''
 read_circuit(values[6])
 local rejects_all = tonumber(values[8])
@@ -82,7 +82,8 @@ local function until_period_ends(rest, definition)
   end
 end
 
-local function rest_account(account, lease, seq, rest, definition, token)
+-- Merges in a rest, and gives what it replaced, if anything.
+local function rest_account(account, lease, seq, rest, definition)
   if not rest then return end
   until_period_ends(rest, definition)
   local scope = account.whole
@@ -93,28 +94,17 @@ local function rest_account(account, lease, seq, rest, definition, token)
     end
     scope = account.model
   end
-  local undo = refuse(scope, lease, seq, rest)
+  local before = refuse(scope, lease, seq, rest)
   save_scopes(account, not rest.of_model, rest.of_model)
-  if not undo then return end
-  unpark_everywhere(account)
-  if token then
-    local key = T .. ':u:' .. token
-    call('HSET', key, 'a', account.name, 'q', digits(seq), 's', undo)
-    if rest.of_model then call('HSET', key, 'm', account.model_name) end
-    call('PEXPIRE', key, UNDO_TTL)
-  end
+  if before then unpark_everywhere(account) end
+  return before
 end
 
-local function undo(token)
-  local key = T .. ':u:' .. token
-  local f = call('HMGET', key, 'a', 'q', 's', 'm')
-  if not f[1] then return end
-  call('DEL', key)
-  local account = account_of(f[1], f[4] or '')
-  local scope = account.whole
-  if f[4] then scope = account.model end
-  if scope and withdraw(scope, tonumber(f[2]), f[3]) then
-    save_scopes(account, not f[4], f[4])
+-- Takes back what a refusal put to rest: the whole credential, see `speaks_of_provider`.
+local function undo(name, seq, before)
+  local account = account_of(name, '')
+  if withdraw(account.whole, seq, before) then
+    save_scopes(account, true, false)
     unpark_everywhere(account)
     save_place(account)
   end
@@ -142,32 +132,33 @@ local function speaks_of_provider(rest)
   return rest and not rest.of_model and not rest.length and rest.reason >= 3 and rest.reason ~= 5
 end
 
-local function refused(account, lease, seq, rest, definition, token, open_for)
+local function refused(account, lease, seq, rest, definition, open_for)
   if not speaks_of_provider(rest) then
     answered(lease, seq)
-    return rest_account(account, lease, seq, rest, definition, token)
+    rest_account(account, lease, seq, rest, definition)
+    return
   end
-  local refusals, count = call('HGETALL', T .. ':f'), 0
-  local tokens = {}
+  local refusals, others = call('HGETALL', T .. ':f'), {}
   for index = 1, #refusals, 2 do
-    local at, other = match(refusals[index + 1], '^(%d+)|(.*)$')
-    if tonumber(at) + REFUSAL_WINDOW > now and refusals[index] ~= account.name then
-      count = count + 1
-      tokens[count] = other
+    local at, refused_seq, before = match(refusals[index + 1], '^(%d+)|(%d+)|(.*)$')
+    if at and at + REFUSAL_WINDOW > now and refusals[index] ~= account.name then
+      others[#others + 1] = {name = refusals[index], seq = tonumber(refused_seq), before = before}
     else
       call('HDEL', T .. ':f', refusals[index])
     end
   end
-  if count + 1 >= 3 and (count + 1) * 2 >= call('HLEN', T .. ':m') then rejects_all = rejects_all or seq end
+  if #others + 1 >= 3 and (#others + 1) * 2 >= call('HLEN', T .. ':m') then rejects_all = rejects_all or seq end
   if rejects_all then
     trip(seq, open_for)
     call('DEL', T .. ':f')
-    for _, other in ipairs(tokens) do undo(other) end
+    for _, other in ipairs(others) do
+      if other.before ~= '' then undo(other.name, other.seq, other.before) end
+    end
     return
   end
   answered(lease, seq)
-  rest_account(account, lease, seq, rest, definition, token)
-  call('HSET', T .. ':f', account.name, digits(now) .. '|' .. token)
+  local before = rest_account(account, lease, seq, rest, definition)
+  call('HSET', T .. ':f', account.name, concat({digits(now), digits(seq), before or ''}, '|'))
   mark(account.name)
   call('PEXPIRE', T .. ':f', STATE_TTL)
 end
@@ -208,7 +199,6 @@ local function settle(lease, name, model, seq, outcome, tokens, scope, reason, l
   local definition = definition_from(text, account.key)
   local probes = held and held.probes or 0
   local taken = held and held.seq or tonumber(seq)
-  local token = owner .. ':' .. lease
   outcome = tonumber(outcome)
   give_back(account, held)
   if tokens ~= '' and definition then charge(name, account.key, definition, tonumber(tokens)) end
@@ -219,10 +209,10 @@ local function settle(lease, name, model, seq, outcome, tokens, scope, reason, l
   local now_seq = next_sequence()
   local rest = read_rest(scope, reason, length, first, bound)
   if outcome == SUCCEEDED then
-    rest_account(account, taken, now_seq, rest, definition, token)
+    rest_account(account, taken, now_seq, rest, definition)
     succeeded(account, taken, now_seq)
   elseif outcome == CREDENTIAL then
-    refused(account, taken, now_seq, rest, definition, token, tonumber(open_for))
+    refused(account, taken, now_seq, rest, definition, tonumber(open_for))
   else
     if outcome == CALLER then
       answered(taken, now_seq)
@@ -231,7 +221,7 @@ local function settle(lease, name, model, seq, outcome, tokens, scope, reason, l
     elseif probes >= 4 then
       undecided(taken)
     end
-    rest_account(account, taken, now_seq, rest, definition, token)
+    rest_account(account, taken, now_seq, rest, definition)
   end
   if probes % 4 > 0 then
     free_probe(account.whole, taken)
@@ -309,15 +299,6 @@ local function report(name, model, scope, reason, length, first, bound, text)
   local seq = next_sequence()
   rest_account(account, seq, seq, read_rest(scope, reason, length, first, bound), definition)
   save_place(account)
-end
-
-local function withdraw_refusal(lease)
-  local token = owner .. ':' .. lease
-  local refusals = call('HGETALL', T .. ':f')
-  for index = 1, #refusals, 2 do
-    if match(refusals[index + 1], '|(.*)$') == token then call('HDEL', T .. ':f', refusals[index]) end
-  end
-  undo(token)
 end
 
 -- Changes all scopes of an account.
@@ -451,8 +432,8 @@ local function leave_all(text, ...)
   end
 end
 
-local kinds = {S = settle, E = finish, F = finish_all, H = leave_all, K = commit, C = cancel, D = forget_lease, A = adopt, G = leave, R = report, W = withdraw_refusal,
-  L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
+local kinds = {S = settle, E = finish, F = finish_all, H = leave_all, K = commit, C = cancel, D = forget_lease, A = adopt,
+  G = leave, R = report, L = clear_rests, V = new_secret, Q = reset_quota, B = function() forget_windows(account_key('')) end, Z = restore}
 
 read_calendars(5)
 while at <= #ARGV do

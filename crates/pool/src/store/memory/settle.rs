@@ -1,6 +1,6 @@
 //! The end of attempts and calls, and what it teaches.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use snapshot::{ClientName, CredentialName, ProviderName, RestReason, RestScope, SecretVersion, Timestamp};
 
@@ -10,20 +10,7 @@ use super::{
     choose::Hold,
     state::{Refusal, State},
 };
-use crate::{
-    Blame, Outcome, Rest, RestEnd, Settled,
-    rest::{Scope, Undo},
-};
-
-/// A refusal that can be withdrawn.
-#[derive(Debug)]
-pub struct Mark {
-    provider: ProviderName,
-    credential: CredentialName,
-    model: Option<Arc<str>>,
-    sequence: u64,
-    undo: Option<Undo>,
-}
+use crate::{Blame, Outcome, Rest, RestEnd, Settled, rest::Undo};
 
 /// Refusals within this time are seen together.
 pub(super) const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
@@ -40,41 +27,41 @@ impl State {
         hold.sequence = sequence;
     }
 
-    pub(super) fn settle(&mut self, now: Timestamp, hold: &Hold, settled: &Settled) -> (Blame, Option<Mark>) {
+    pub(super) fn settle(&mut self, now: Timestamp, hold: &Hold, settled: &Settled) -> Blame {
         self.give_back(now, hold, settled);
         let sequence = self.next_sequence();
-        let verdict = match settled.outcome {
+        let mut blame = Blame::AsSettled;
+        match settled.outcome {
             Outcome::Succeeded => {
                 // A success may say that it was the last for now; clearing first would make that old news.
-                let verdict = self.rest(now, hold, sequence, settled.rest);
+                self.rest(now, hold, sequence, settled.rest);
                 self.succeeded(now, hold, sequence);
-                verdict
             }
-            Outcome::CredentialFault => self.refused(now, hold, sequence, settled.rest),
+            Outcome::CredentialFault => blame = self.refused(now, hold, sequence, settled.rest),
             Outcome::CallerFault => {
                 self.upstreams[hold.upstream]
                     .circuit
                     .answered(hold.sequence, sequence);
-                self.rest(now, hold, sequence, settled.rest)
+                self.rest(now, hold, sequence, settled.rest);
             }
             Outcome::UpstreamFault => {
                 let upstream = &mut self.upstreams[hold.upstream];
                 upstream
                     .circuit
                     .failed(hold.sequence, sequence, now, &hold.breaker);
-                self.rest(now, hold, sequence, settled.rest)
+                self.rest(now, hold, sequence, settled.rest);
             }
             Outcome::Cancelled => {
                 if hold.probes_endpoint {
                     let upstream = &mut self.upstreams[hold.upstream];
                     upstream.circuit.undecided(hold.sequence, now);
                 }
-                self.rest(now, hold, sequence, settled.rest)
+                self.rest(now, hold, sequence, settled.rest);
             }
-        };
+        }
         self.end_probes(now, hold);
         self.released(hold.credential, now);
-        verdict
+        blame
     }
 
     pub(super) fn leave(&mut self, now: Timestamp, seat: &Seat, tokens: Option<u64>) {
@@ -102,18 +89,6 @@ impl State {
         account.provider.get_or_insert_with(|| provider.clone());
         if account.refuse(model, sequence, sequence, now, rest).is_some() {
             self.unpark(number, now);
-        }
-    }
-
-    pub(super) fn withdraw(&mut self, now: Timestamp, mark: &Mark) {
-        if let Some(number) = self.upstreams.number(&mark.provider) {
-            let refusals = &mut self.upstreams[number].refusals;
-            refusals.retain(|refusal| refusal.sequence != mark.sequence);
-        }
-        if let Some(undo) = &mark.undo
-            && let Some(number) = self.credentials.number(&mark.credential)
-        {
-            self.undo(now, number, mark.model.as_deref(), undo);
         }
     }
 
@@ -202,11 +177,12 @@ impl State {
         hold: &Hold,
         sequence: u64,
         rest: Option<(RestScope, Rest)>,
-    ) -> (Blame, Option<Mark>) {
+    ) -> Blame {
         let upstream = &mut self.upstreams[hold.upstream];
         if !rest.is_some_and(|(scope, rest)| speaks_of_provider(scope, rest)) {
             upstream.circuit.answered(hold.sequence, sequence);
-            return self.rest(now, hold, sequence, rest);
+            self.rest(now, hold, sequence, rest);
+            return Blame::AsSettled;
         }
         upstream
             .refusals
@@ -217,63 +193,48 @@ impl State {
         }
         if upstream.rejects_all.is_some() {
             upstream.circuit.open(sequence, now, hold.breaker.open_for);
-            let before = std::mem::take(&mut upstream.refusals);
-            for refusal in &before {
-                if let Some(undo) = &refusal.undo {
-                    self.undo(now, refusal.credential, None, undo);
-                }
+            for refusal in std::mem::take(&mut upstream.refusals) {
+                self.take_back(now, &refusal);
             }
-            return (Blame::Provider, None);
+            return Blame::Provider;
         }
         upstream.circuit.answered(hold.sequence, sequence);
-        let (blame, mark) = self.rest(now, hold, sequence, rest);
+        let undo = self.rest(now, hold, sequence, rest);
         self.upstreams[hold.upstream].refusals.push(Refusal {
             credential: hold.credential,
-            sequence,
             at: now,
-            undo: mark.as_ref().and_then(|mark| mark.undo.clone()),
+            undo,
         });
-        (blame, mark)
+        Blame::AsSettled
     }
 
+    /// Merges in a rest, and gives what it replaced, if anything.
     fn rest(
         &mut self,
         now: Timestamp,
         hold: &Hold,
         sequence: u64,
         rest: Option<(RestScope, Rest)>,
-    ) -> (Blame, Option<Mark>) {
-        let Some((scope, rest)) = rest else {
-            return (Blame::AsSettled, None);
-        };
+    ) -> Option<Undo> {
+        let (scope, rest) = rest?;
         let account = &mut self.credentials[hold.credential];
-        let model: Option<Arc<str>> = match scope {
+        let model = match scope {
             RestScope::Credential => None,
-            RestScope::CredentialAndModel => Some(hold.lane.model().into()),
+            RestScope::CredentialAndModel => Some(hold.lane.model()),
         };
-        let undo = account.refuse(model.as_deref(), hold.sequence, sequence, now, rest);
+        let undo = account.refuse(model, hold.sequence, sequence, now, rest);
         if undo.is_some() {
             // It may be parked until the end of a probe, which is later than the end of this rest.
             self.unpark(hold.credential, now);
         }
-        let mark = Mark {
-            provider: hold.lane.provider().clone(),
-            credential: self.credentials.key(hold.credential).clone(),
-            model,
-            sequence,
-            undo,
-        };
-        (Blame::AsSettled, Some(mark))
+        undo
     }
 
-    fn undo(&mut self, now: Timestamp, credential: u32, model: Option<&str>, undo: &Undo) {
-        let account = &mut self.credentials[credential];
-        let scope: Option<&mut Scope> = match model {
-            Some(model) => account.known_model(model),
-            None => Some(&mut account.whole),
-        };
-        if scope.is_some_and(|scope| scope.withdraw(undo)) {
-            self.unpark(credential, now);
+    /// Takes back what a refusal put to rest: the whole credential, see [`speaks_of_provider`].
+    fn take_back(&mut self, now: Timestamp, refusal: &Refusal) {
+        let whole = &mut self.credentials[refusal.credential].whole;
+        if refusal.undo.as_ref().is_some_and(|undo| whole.withdraw(undo)) {
+            self.unpark(refusal.credential, now);
         }
     }
 }

@@ -58,7 +58,6 @@ pub(super) struct Upstream {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) credential: u32,
-    pub(super) sequence: u64,
     pub(super) at: Timestamp,
     pub(super) undo: Option<crate::rest::Undo>,
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Blame, ClientState, CredentialState, Denied, ObjectId, Pick, Picked, Reserves, Rest, RestEnd, RestReason,
-    Settled, Shortage, Store,
+    Shortage, Store,
     testing::{credential, provider_name},
 };
 
@@ -19,7 +19,6 @@ pub(super) struct Side<S: Store> {
     stores: Vec<S>,
     holds: Vec<(usize, S::Hold)>,
     seats: Vec<(usize, S::Seat)>,
-    marks: Vec<(usize, Option<S::Mark>)>,
     /// The process that took the last step.
     acted: usize,
     /// Long waits so far. Secrets get new versions with each: the memory store forgets the last version of a
@@ -51,7 +50,6 @@ impl<S: Store> Side<S> {
             stores,
             holds: Vec::new(),
             seats: Vec::new(),
-            marks: Vec::new(),
             acted: 0,
             long_waits: 0,
         }
@@ -80,14 +78,10 @@ impl<S: Store> Side<S> {
                 let picked = store.pick(now, &pick, Reserves::default(), Duration::ZERO).await;
                 return self.picked(by, picked);
             }
-            Step::Settle {
-                which,
-                settled,
-                withdraw,
-            } => {
+            Step::Settle { which, settled } => {
                 if let Some((by, hold)) = take(&mut self.holds, *which) {
                     self.acted = by;
-                    return self.settle(now, hold, settled, *withdraw);
+                    return Answer::Blame(self.stores[by].settle(now, hold, settled));
                 }
             }
             Step::Leave { which, tokens } => {
@@ -101,12 +95,6 @@ impl<S: Store> Side<S> {
                 if let Some((by, hold)) = self.holds.get_mut(which % count) {
                     self.acted = *by;
                     self.stores[*by].commit(now, hold);
-                }
-            }
-            Step::Withdraw(which) => {
-                if let Some((by, Some(mark))) = take(&mut self.marks, *which) {
-                    self.acted = by;
-                    self.stores[by].withdraw(now, mark);
                 }
             }
             Step::Report {
@@ -173,12 +161,7 @@ impl<S: Store> Side<S> {
             | Step::SecretChanged(by, ..)
             | Step::Remember(by, _)
             | Step::Recall(by, _) => *by,
-            Step::Settle { .. }
-            | Step::Leave { .. }
-            | Step::Commit(_)
-            | Step::Withdraw(_)
-            | Step::Wait(_)
-            | Step::Nobody => 0,
+            Step::Settle { .. } | Step::Leave { .. } | Step::Commit(_) | Step::Wait(_) | Step::Nobody => 0,
         };
         by % self.stores.len()
     }
@@ -236,19 +219,6 @@ impl<S: Store> Side<S> {
             }
             Err(shortage) => Answer::Short(shortage),
         }
-    }
-
-    fn settle(&mut self, now: Timestamp, hold: S::Hold, settled: &Settled, withdraw: bool) -> Answer {
-        let store = &self.stores[self.acted];
-        let (blame, mut mark) = store.settle(now, hold, settled);
-        if let (true, Some(mark)) = (withdraw, mark.take()) {
-            store.withdraw(now, mark);
-        }
-        // The shared store also gives a mark where there is nothing to take back.
-        if settled.rest.is_some() {
-            self.marks.push((self.acted, mark));
-        }
-        Answer::Blame(blame)
     }
 }
 

@@ -19,7 +19,6 @@ pub(super) enum Step {
     Settle {
         which: usize,
         settled: Settled,
-        withdraw: bool,
     },
     /// An admission ends; `None` when cancelled.
     Leave {
@@ -27,8 +26,6 @@ pub(super) enum Step {
         tokens: Option<u64>,
     },
     Commit(usize),
-    /// A refusal of before is taken back.
-    Withdraw(usize),
     Report {
         by: usize,
         credential: usize,
@@ -73,6 +70,7 @@ fn wanted() -> impl Strategy<Value = Wanted> {
             8 => Just((None, None)),
             1 => (0..8usize).prop_map(|pinned| (Some(pinned), None)),
             1 => (0..8u8).prop_map(|object| (None, Some(object))),
+            1 => (0..8usize, 0..8u8).prop_map(|(pinned, object)| (Some(pinned), Some(object))),
         ],
         prop::option::weighted(0.3, 0..3u64),
         (0..20u64, 0..20u64),
@@ -109,12 +107,10 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => (by(), prop::option::of(0..2usize), wanted())
             .prop_map(|(by, caller, wanted)| Step::Pick { by, caller, wanted }),
-        12 => (any::<usize>(), any::settled(), prop::bool::weighted(0.2))
-            .prop_map(|(which, settled, withdraw)| Step::Settle { which, settled, withdraw }),
+        12 => (any::<usize>(), any::settled()).prop_map(|(which, settled)| Step::Settle { which, settled }),
         5 => (any::<usize>(), prop::option::weighted(0.8, 0..20u64))
             .prop_map(|(which, tokens)| Step::Leave { which, tokens }),
         2 => any::<usize>().prop_map(Step::Commit),
-        2 => any::<usize>().prop_map(Step::Withdraw),
         2 => (by(), credential(), prop::option::of(0..MODELS.len()), any::rest())
             .prop_map(|(by, credential, model, rest)| Step::Report { by, credential, model, rest }),
         1 => (by(), credential()).prop_map(|(by, who)| Step::Clear(by, who)),

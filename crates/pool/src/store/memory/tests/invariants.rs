@@ -85,20 +85,13 @@ impl Run {
     async fn step(&mut self, step: Step) {
         match step {
             Step::Pick { tried, affinity } => self.pick(tried, affinity).await,
-            Step::Settle {
-                which,
-                settled,
-                withdraw,
-            } => {
+            Step::Settle { which, settled } => {
                 if let Some(held) = self.take(which) {
                     if let Some(headroom) = settled.headroom {
                         self.said[held.name] = (headroom.used, self.now() + headroom.resets_in);
                     }
-                    let receipt = held.lease.settle(settled);
+                    held.lease.settle(settled);
                     held.admission.settle(settled.usage.unwrap_or_default().total());
-                    if withdraw {
-                        self.pool.withdraw(receipt);
-                    }
                 }
             }
             Step::Commit(which) => {

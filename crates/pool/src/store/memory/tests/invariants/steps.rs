@@ -14,7 +14,6 @@ pub(super) enum Step {
     Settle {
         which: usize,
         settled: Settled,
-        withdraw: bool,
     },
     Commit(usize),
     Drop(usize),
@@ -41,8 +40,7 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => (prop::option::weighted(0.2, 0..4usize), prop::option::weighted(0.3, 0..3u64))
             .prop_map(|(tried, affinity)| Step::Pick { tried, affinity }),
-        6 => (any::<usize>(), any::settled(), any::<bool>())
-            .prop_map(|(which, settled, withdraw)| Step::Settle { which, settled, withdraw }),
+        6 => (any::<usize>(), any::settled()).prop_map(|(which, settled)| Step::Settle { which, settled }),
         1 => any::<usize>().prop_map(Step::Commit),
         2 => any::<usize>().prop_map(Step::Drop),
         1 => (0..4usize, any::rest()).prop_map(|(name, rest)| Step::Report(name, rest)),
