@@ -25,6 +25,7 @@ use crate::{
     flow::{self, BodyMemory, Budgets},
     lifecycle::Drain,
     live::{Live, LiveCredential},
+    manage::Listings,
     metrics::Metrics,
     server::RequestBody,
     source::{Changes, Desired},
@@ -63,6 +64,8 @@ pub struct App {
     pub(crate) shared: Option<Arc<SharedLedger<Link>>>,
     /// Changes objects for administrators.
     pub(crate) changes: Changes,
+    /// What administrators were listed last.
+    pub(crate) listings: Listings,
     /// What upstreams say of credentials, for those who want to hear it.
     reports: Reports,
     /// When the process started to serve.
@@ -126,6 +129,7 @@ impl App {
             clock,
             drain,
             changes,
+            listings: Listings::default(),
             reports,
             confirmed: Mutex::new(Instant::now()),
             served: watch::Sender::new(desired.snapshot.clone()),

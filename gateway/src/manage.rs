@@ -7,6 +7,7 @@ mod body;
 mod change;
 mod credentials;
 mod keys;
+mod listings;
 mod manifest;
 mod quota;
 mod stats;
@@ -19,6 +20,8 @@ use dialect::FailureKind;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use snapshot::Secret;
+
+pub(crate) use listings::Listings;
 
 use crate::{
     app::App,

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use dialect::FailureKind;
 use http::{Response, StatusCode};
 use pool::usage::Dimension;
 use resources::{Identity, Kind};
@@ -31,8 +32,9 @@ struct Listing {
 /// One credential.
 #[derive(Serialize)]
 struct Entry {
-    /// Its place among those of the Provider, sorted by name, from 0.
-    index: usize,
+    /// Its place in a listing, from 0; absent where nothing is listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
     name: String,
     provider: String,
     suspended: bool,
@@ -60,7 +62,7 @@ struct Addition {
     user_id: Option<String>,
 }
 
-/// A credential to delete, by one of both.
+/// A credential to delete, by its name or its place in the listing that the caller was given last.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Deletion {
@@ -96,20 +98,25 @@ struct ApiKey {
 /// Lists the credentials of a Provider.
 pub(super) async fn list(admin: &Admin<'_>, provider: &str) -> Result<Response<ReplyBody>, Failure> {
     let provider = views::provider(admin, provider)?;
+    let known = known(admin, &provider.name).await;
+    let names = known.iter().map(|known| known.credential.name.clone());
+    admin
+        .app
+        .listings
+        .remember(&admin.caller.client.name, &provider.name, names.collect());
     let listing = Listing {
         provider: provider.name.to_string(),
-        credentials: entries(admin, provider).await,
+        credentials: entries(admin, provider, known).await,
     };
     json(StatusCode::OK, &listing)
 }
 
-async fn entries(admin: &Admin<'_>, provider: &Provider) -> Vec<Entry> {
+async fn entries(admin: &Admin<'_>, provider: &Provider, known: Vec<Known>) -> Vec<Entry> {
     let usage = usage_by_name(admin).await;
-    let known = known(admin, &provider.name).await;
     let entry = |(index, known): (usize, Known)| {
         let name = &known.credential.name;
         Entry {
-            index,
+            index: Some(index),
             name: name.to_string(),
             provider: provider.name.to_string(),
             suspended: known.credential.suspended,
@@ -177,9 +184,13 @@ pub(super) async fn add(
         caller: admin.caller.clone(),
         key: None,
     };
-    let entries = entries(&admin, provider).await;
-    let added = entries.into_iter().find(|entry| entry.name == name.as_str());
+    let mut known = known(&admin, &provider.name).await;
+    known.retain(|known| known.credential.name == name);
     // It may have been deleted again already.
+    let added = entries(&admin, provider, known)
+        .await
+        .pop()
+        .map(|added| Entry { index: None, ..added });
     json(StatusCode::CREATED, &added)
 }
 
@@ -240,9 +251,14 @@ impl Deletion {
                 .map(|credential| &**credential)
                 .ok_or_else(|| not_found("name")),
             (None, Some(index)) => {
-                let all = admin.live.snapshot.credentials.values();
-                all.filter(|credential| credential.provider == provider.name)
-                    .nth(index)
+                let listings = &admin.app.listings;
+                let Some(listed) = listings.last(&admin.caller.client.name, &provider.name) else {
+                    return Err(not_listed());
+                };
+                listed
+                    .get(index)
+                    .and_then(|name| admin.live.snapshot.credentials.get(name))
+                    .filter(|credential| credential.provider == provider.name)
                     .map(|credential| &**credential)
                     .ok_or_else(|| not_found("index"))
             }
@@ -252,4 +268,16 @@ impl Deletion {
             )),
         }
     }
+}
+
+/// Without a listing a place is a guess, and another credential might go.
+fn not_listed() -> Failure {
+    Failure::caller(
+        FailureKind::InvalidRequest,
+        StatusCode::CONFLICT,
+        "credentials_not_listed",
+        "`index` is a place in the listing that you were given last, and this gateway has given you none; ask for the \
+         listing first, or say the `name`",
+    )
+    .param("index")
 }
