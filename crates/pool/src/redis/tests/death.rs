@@ -30,15 +30,10 @@ async fn what_a_dead_process_held_comes_back() {
         forget(replica);
     });
     held.await.expect("it took its leases");
-    let (admission, lease) = fleet
-        .a()
-        .pool
-        .enter(fleet.world.admit(), fleet.world.pick())
-        .await
-        .expect("there is room");
+    let entered = fleet.a().enter(&fleet.world).await.expect("there is room");
     fleet.settles_at(5, "it holds four of five").await;
     doomed.shutdown_background();
     fleet.settles_at(1, "only the living hold something").await;
-    drop((admission, lease));
+    drop(entered);
     fleet.is_quiet().await;
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Silent;
 use crate::{
-    Clock, Lease, Member, Outcome, Pool, Redis, RedisSettings, Settled, SystemClock, TokenCounts,
+    Admission, Clock, Lease, Member, Outcome, Pool, Redis, RedisSettings, Settled, SystemClock, TokenCounts,
     redis::{
         link::{Link, LinkSettings, LinkState},
         reply::text,
@@ -104,6 +104,13 @@ impl Replica {
             .pick(world.pick())
             .await
             .expect("a credential is usable")
+    }
+
+    /// A call of the world's caller: its admission and its lease; `None` when it is denied.
+    pub(super) async fn enter(&self, world: &World) -> Option<(Admission<Redis>, Lease<Redis>)> {
+        let entered = self.pool.enter(world.admit(), world.pick()).await;
+        let (admission, lease) = entered.ok()?;
+        Some((admission, lease.expect("a credential is usable")))
     }
 
     pub(super) async fn leases(&self, world: &World, count: usize) -> Vec<Lease<Redis>> {

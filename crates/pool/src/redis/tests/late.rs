@@ -108,15 +108,10 @@ async fn a_minute_of_a_caller_ages_by_the_second() {
     world.limits = per_minute(4);
     let fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
     let enters = async || {
-        let entered = fleet
-            .a()
-            .pool
-            .enter(fleet.world.admit(), fleet.world.pick())
-            .await;
-        let Ok((admission, lease)) = entered else {
+        let Some((admission, lease)) = fleet.a().enter(&fleet.world).await else {
             return false;
         };
-        lease.expect("a credential is usable").settle(used(1));
+        lease.settle(used(1));
         admission.settle(1);
         heard(fleet.a()).await;
         true
@@ -145,13 +140,9 @@ async fn ends_of_a_caller_that_are_told_together_count_in_their_seconds() {
     let fleet = Fleet::by_hand(world, 1, GENEROUS, pace).await;
     let key = format!("{PREFIX}:{{c:ns/client}}");
     let end = async |tokens| {
-        let entered = fleet
-            .a()
-            .pool
-            .enter(fleet.world.admit(), fleet.world.pick())
-            .await;
+        let entered = fleet.a().enter(&fleet.world).await;
         let (admission, lease) = entered.expect("there is room");
-        lease.expect("a credential is usable").settle(used(tokens));
+        lease.settle(used(tokens));
         admission.settle(tokens);
         fleet.world.clock.now().as_micros() / 1_000_000
     };

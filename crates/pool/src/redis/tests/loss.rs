@@ -7,7 +7,7 @@ use snapshot::{Calendar, CalendarUnit, Period, QuotaWindow, RestReason, RestScop
 use super::fleet::{Fleet, GENEROUS, PACE, Replica, eventually, heard, per_minute, succeed, used, world};
 use super::linked;
 use crate::{
-    Admission, Lease, Outcome, Pick, Pool, Redis, RedisSettings, Rest, RestEnd, Settled,
+    Lease, Outcome, Pick, Pool, Redis, RedisSettings, Rest, RestEnd, Settled,
     redis::{
         link::{LinkState, Urgency},
         scripts::BEAT,
@@ -41,7 +41,7 @@ async fn everything_that_is_under_way_is_told_again_to_a_server_that_was_emptied
     let mut held = Vec::new();
     for turn in 0..12 {
         let replica = &fleet.replicas[turn % 2];
-        let (admission, lease) = enter(replica, world).await;
+        let (admission, lease) = replica.enter(world).await.expect("there is room");
         if turn < 6 {
             // The next ones are expected to use as much.
             lease.settle(used(40));
@@ -62,13 +62,6 @@ async fn everything_that_is_under_way_is_told_again_to_a_server_that_was_emptied
         admission.settle(1);
     }
     fleet.is_quiet().await;
-}
-
-/// A call of a caller with limits.
-async fn enter(replica: &Replica, world: &World) -> (Admission<Redis>, Lease<Redis>) {
-    let entered = replica.pool.enter(world.admit(), world.pick()).await;
-    let (admission, lease) = entered.expect("there is room");
-    (admission, lease.expect("a credential is usable"))
 }
 
 #[tokio::test]
@@ -188,7 +181,7 @@ async fn scripts_that_were_forgotten_are_told_again() {
     for turn in 0..6 {
         let replica = &fleet.replicas[turn % 2];
         assert_eq!(fleet.server.cli(&["SCRIPT", "FLUSH"]), "OK", "all forgotten");
-        let (admission, lease) = enter(replica, &fleet.world).await;
+        let (admission, lease) = replica.enter(&fleet.world).await.expect("there is room");
         served.push_str(lease.credential().name());
         assert_eq!(fleet.server.cli(&["SCRIPT", "FLUSH"]), "OK", "all forgotten");
         lease.settle(Settled::new(Outcome::Succeeded));
@@ -291,12 +284,12 @@ async fn a_script_that_was_forgotten_between_an_admission_and_its_pick_is_no_los
         ..PACE
     };
     let fleet = Fleet::by_hand(world, 1, GENEROUS, pace).await;
-    drop(enter(fleet.a(), &fleet.world).await);
+    drop(fleet.a().enter(&fleet.world).await.expect("there is room"));
     heard(fleet.a()).await;
     assert_eq!(fleet.server.cli(&["SCRIPT", "FLUSH"]), "OK", "all forgotten");
     // The script of picks is known again, that of admissions is not.
     fleet.a().lease(&fleet.world).await.settle(used(1));
-    let (admission, lease) = enter(fleet.a(), &fleet.world).await;
+    let (admission, lease) = fleet.a().enter(&fleet.world).await.expect("there is room");
     let beat = redis::Script::new(BEAT.source());
     let known = fleet.server.cli(&["SCRIPT", "EXISTS", beat.get_hash()]);
     assert_eq!(known, "0", "nothing seemed lost");

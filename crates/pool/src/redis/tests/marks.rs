@@ -29,11 +29,8 @@ async fn a_round(fleet: &Fleet) -> u32 {
     scripts
 }
 
-#[tokio::test]
-async fn a_credential_whose_rest_has_ended_is_usual_again_after_a_success() {
-    let fleet = Fleet::by_hand(world("abc"), 1, GENEROUS, PACE).await;
-    a_round(&fleet).await;
-    assert_eq!(a_round(&fleet).await, 3, "a script for each pick");
+/// The next credential is refused and rests for five seconds.
+async fn one_rests(fleet: &Fleet) {
     let rest = Rest {
         reason: RestReason::RateLimited,
         end: RestEnd::For(Duration::from_secs(5)),
@@ -43,6 +40,14 @@ async fn a_credential_whose_rest_has_ended_is_usual_again_after_a_success() {
         ..Settled::new(Outcome::CredentialFault)
     });
     heard(fleet.a()).await;
+}
+
+#[tokio::test]
+async fn a_credential_whose_rest_has_ended_is_usual_again_after_a_success() {
+    let fleet = Fleet::by_hand(world("abc"), 1, GENEROUS, PACE).await;
+    a_round(&fleet).await;
+    assert_eq!(a_round(&fleet).await, 3, "a script for each pick");
+    one_rests(&fleet).await;
     assert_eq!(marked(&fleet), ("1".to_owned(), "1".to_owned()), "it rests");
     fleet.step(Duration::from_secs(6)).await;
     a_round(&fleet).await;
@@ -60,15 +65,7 @@ async fn a_credential_whose_rest_has_ended_is_usual_again_after_a_success() {
 #[tokio::test]
 async fn ends_that_are_told_together_with_one_that_is_not_usual_are_all_heard() {
     let fleet = Fleet::by_hand(world("abc"), 1, GENEROUS, PACE).await;
-    let rest = Rest {
-        reason: RestReason::RateLimited,
-        end: RestEnd::For(Duration::from_secs(5)),
-    };
-    fleet.a().lease(&fleet.world).await.settle(Settled {
-        rest: Some((RestScope::Credential, rest)),
-        ..Settled::new(Outcome::CredentialFault)
-    });
-    heard(fleet.a()).await;
+    one_rests(&fleet).await;
     fleet.step(Duration::from_secs(6)).await;
     let held = fleet.a().leases(&fleet.world, 6).await;
     assert_eq!(fleet.a().in_flight(&fleet.world).await, [2, 2, 2], "all in turn");
@@ -91,18 +88,14 @@ async fn a_lone_call_waits_for_one_script_and_its_end_is_told_without_another_ca
     let fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
     for turn in 0..4 {
         let before = fleet.scripts_run();
-        let entered = fleet
-            .a()
-            .pool
-            .enter(fleet.world.admit(), fleet.world.pick())
-            .await;
+        let entered = fleet.a().enter(&fleet.world).await;
         let scripts = fleet.scripts_run() - before;
         assert!(
             turn == 0 || scripts == 1,
             "{scripts} scripts for an admission and a pick"
         );
         let (admission, lease) = entered.expect("there is room");
-        lease.expect("a credential is usable").settle(used(1));
+        lease.settle(used(1));
         admission.settle(1);
         heard(fleet.a()).await;
     }
@@ -116,15 +109,7 @@ async fn what_was_given_up_before_it_was_asked_for_is_not_given() {
         let mut world = world("abc");
         world.limits = per_minute(1_000);
         let fleet = Fleet::by_hand(world, 1, GENEROUS, PACE).await;
-        let enter = async || {
-            let entered = fleet
-                .a()
-                .pool
-                .enter(fleet.world.admit(), fleet.world.pick())
-                .await;
-            let (admission, lease) = entered.expect("there is room");
-            (admission, lease.expect("a credential is usable"))
-        };
+        let enter = async || fleet.a().enter(&fleet.world).await.expect("there is room");
         let first = enter().await;
         let store = &fleet.a().pool.shared.store;
         let number = store.next_lease() + place;
