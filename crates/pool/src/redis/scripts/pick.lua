@@ -1,4 +1,4 @@
--- Picks a credential: the twin of memory/choose.rs.
+-- Picks a credential: the twin of memory/choose.rs and memory/shortage.rs.
 -- ARGV: clock, epoch, owner, lease, seat ('' when nobody had to be admitted), model, the Provider's concurrency,
 -- the conversation ('' none, h:HASH), how long it keeps its credential, patience, tokens to hold,
 -- the only one that will do ('' any, a name, b:HASH the holder of an object), the lane of a name ('' none), looks at most,
